@@ -1,0 +1,316 @@
+//! The catalog: use cases on image records. They decide in the same order as those of [`crate::sharing`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    caller::{Caller, Context},
+    error::{Conflict, Denied, Error, Result},
+    image::{CONTAINER_FORMATS, DISK_FORMATS, Image, ImageAccess, ImageId, ImageStatus, Visibility},
+    limits,
+    listing::Listing,
+    policy::Action,
+    project::ProjectId,
+    store::Store,
+    text,
+    visibility::{seen, unseen},
+};
+
+/// An image to be made; what is `None` gets its default.
+#[derive(Clone, Debug, Default)]
+pub struct NewImage {
+    /// The id, if the client chose one.
+    pub id: Option<ImageId>,
+    /// The owner, if the client named one (`Some(None)`: nobody); the caller's project by default.
+    pub owner: Option<Option<ProjectId>>,
+    /// By default shared, as in API v2.5.
+    pub visibility: Option<Visibility>,
+    /// See [`Image::name`].
+    pub name: Option<String>,
+    /// See [`Image::container_format`].
+    pub container_format: Option<String>,
+    /// See [`Image::disk_format`].
+    pub disk_format: Option<String>,
+    /// See [`Image::min_disk`].
+    pub min_disk: i32,
+    /// See [`Image::min_ram`].
+    pub min_ram: i32,
+    /// See [`Image::protected`].
+    pub protected: bool,
+    /// See [`Image::hidden`].
+    pub hidden: bool,
+    /// See [`Image::tags`].
+    pub tags: BTreeSet<String>,
+    /// See [`Image::properties`].
+    pub properties: BTreeMap<String, String>,
+}
+
+/// One step of changing an image. Steps are applied in order, all or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Edit {
+    /// Another name, or none.
+    Name(Option<String>),
+    /// Another visibility.
+    Visibility(Visibility),
+    /// Another owner, or none; admins only.
+    Owner(Option<ProjectId>),
+    /// Another container format, or none.
+    ContainerFormat(Option<String>),
+    /// Another disk format, or none.
+    DiskFormat(Option<String>),
+    /// Another minimum of disk, in GiB.
+    MinDisk(i32),
+    /// Another minimum of memory, in MiB.
+    MinRam(i32),
+    /// Protect, or not.
+    Protected(bool),
+    /// Hide, or not.
+    Hidden(bool),
+    /// These tags instead.
+    Tags(BTreeSet<String>),
+    /// This property, new or not.
+    AddProperty(String, String),
+    /// This property, which must be there.
+    ReplaceProperty(String, String),
+    /// Without this property, which must be there.
+    RemoveProperty(String),
+    /// An attribute that no client may change.
+    ReadOnly(String),
+}
+
+/// Makes an image record, `queued`.
+///
+/// # Errors
+/// A caller without a project; what the policy refuses; attributes that make no sense; an id that was given before.
+pub fn create(cx: Context<'_>, store: &dyn Store, new: NewImage) -> Result<Image> {
+    let own = cx.caller.project.clone().ok_or(Error::Denied(Denied::NoProject))?;
+    let owner = match new.owner {
+        Some(owner) if owner.as_ref() != Some(&own) && !cx.is_admin() => {
+            return Err(Error::Denied(Denied::GivingAway));
+        }
+        Some(owner) => owner,
+        None => Some(own),
+    };
+    let image = Image {
+        id: new.id.unwrap_or_else(ImageId::random),
+        owner,
+        visibility: new.visibility.unwrap_or(Visibility::Shared),
+        status: ImageStatus::Queued,
+        name: new.name,
+        container_format: new.container_format,
+        disk_format: new.disk_format,
+        min_disk: new.min_disk,
+        min_ram: new.min_ram,
+        protected: new.protected,
+        hidden: new.hidden,
+        created_at: cx.now,
+        updated_at: cx.now,
+        tags: new.tags,
+        properties: new.properties,
+    };
+    may(cx, Action::AddImage, &image.access())?;
+    may_be(cx, &image.access())?;
+    check(cx, &image)?;
+    store.write(image.id, |tx| {
+        if tx.image()?.is_some() {
+            return Err(Error::Conflict(Conflict::Image(image.id)));
+        }
+        tx.insert_image(&image)
+    })?;
+    Ok(image)
+}
+
+/// One image.
+///
+/// # Errors
+/// Unseen, or refused by `get_image`: both [`crate::error::Missing::Image`].
+pub fn show(cx: Context<'_>, store: &dyn Store, id: ImageId) -> Result<Image> {
+    let (image, is_member) = store.image(id, cx.caller.project.as_ref())?.ok_or_else(|| unseen(id))?;
+    let access = image.access();
+    seen(cx, id, Some(&access), is_member)?;
+    if may_get(cx, &access) { Ok(image) } else { Err(unseen(id)) }
+}
+
+/// A page of the images that a caller lists, and the id to continue after if there are more.
+///
+/// `ask` makes the listing of the caller's project and rights; `marker` is the image to start after.
+///
+/// # Errors
+/// A caller without a project; `get_images` refused; a marker that the caller does not see.
+pub fn list(
+    cx: Context<'_>,
+    store: &dyn Store,
+    marker: Option<ImageId>,
+    ask: impl FnOnce(Listing) -> Result<Listing>,
+) -> Result<(Vec<Image>, Option<ImageId>)> {
+    let project = cx.caller.project.clone().ok_or(Error::Denied(Denied::NoProject))?;
+    if !cx.rules.policy.allows_in_own_project(Action::GetImages, cx.caller) {
+        return Err(Error::Denied(Denied::Policy(Action::GetImages)));
+    }
+    let mut listing = ask(Listing::of(project, cx.is_admin(), cx.rules.limits.page_default))?;
+    listing.limit = listing.limit.min(cx.rules.limits.page_max);
+    if let Some(marker) = marker {
+        let image = show(cx, store, marker).map_err(|error| {
+            // One answer for a marker that is not there and one that is not the caller's to see.
+            if matches!(error, Error::NotFound(_)) {
+                Error::invalid(format!("The marker {marker} is not an image that you can see."))
+            } else {
+                error
+            }
+        })?;
+        listing.after = Some(Box::new(image));
+    }
+    let mut images = if listing.limit == 0 { Vec::new() } else { store.images(&listing)? };
+    let more = images.len() > listing.limit;
+    images.truncate(listing.limit);
+    // The page goes on after the last image looked at, listed or not: a policy of one's own must not cut a list short.
+    let next = images.last().filter(|_| more).map(|image| image.id);
+    images.retain(|image| may_get(cx, &image.access()));
+    Ok((images, next))
+}
+
+/// Changes an image; `updated_at` becomes now.
+///
+/// # Errors
+/// Unseen; not the owner's side; a visibility, an owner or an attribute that is not the caller's to set; values that
+/// make no sense; properties that are not there.
+pub fn change(cx: Context<'_>, store: &dyn Store, id: ImageId, edits: &[Edit]) -> Result<Image> {
+    store.write(id, |tx| {
+        let before = tx.image()?.ok_or_else(|| unseen(id))?;
+        let is_member = is_member(tx, cx.caller)?;
+        seen(cx, id, Some(&before.access()), is_member)?;
+        may(cx, Action::ModifyImage, &before.access())?;
+        let mut image = before.clone();
+        for edit in edits {
+            apply(cx, edit, &mut image)?;
+        }
+        if image == before {
+            return Ok(before);
+        }
+        if image.visibility != before.visibility {
+            may_be(cx, &before.access_as(image.visibility))?;
+        }
+        check(cx, &image)?;
+        image.updated_at = cx.now;
+        tx.update_image(&image)?;
+        Ok(image)
+    })
+}
+
+/// Deletes an image and ends all its memberships.
+///
+/// # Errors
+/// Unseen; not the owner's side; protected.
+pub fn delete(cx: Context<'_>, store: &dyn Store, id: ImageId) -> Result<()> {
+    store.write(id, |tx| {
+        let image = tx.image()?.ok_or_else(|| unseen(id))?;
+        let is_member = is_member(tx, cx.caller)?;
+        seen(cx, id, Some(&image.access()), is_member)?;
+        may(cx, Action::DeleteImage, &image.access())?;
+        if image.protected {
+            return Err(Error::Denied(Denied::Protected(id)));
+        }
+        tx.delete_image()
+    })
+}
+
+fn is_member(tx: &mut dyn crate::store::Tx, caller: &Caller) -> Result<bool> {
+    match &caller.project {
+        Some(project) => Ok(tx.member(project)?.is_some()),
+        None => Ok(false),
+    }
+}
+
+fn apply(cx: Context<'_>, edit: &Edit, image: &mut Image) -> Result<()> {
+    let must_be_there = |name: &str, properties: &BTreeMap<String, String>| {
+        if properties.contains_key(name) {
+            Ok(())
+        } else {
+            Err(Error::Conflict(Conflict::Patch(format!("Property {name} does not exist."))))
+        }
+    };
+    match edit {
+        Edit::Name(name) => image.name.clone_from(name),
+        Edit::Visibility(visibility) => image.visibility = *visibility,
+        Edit::Owner(owner) if cx.is_admin() || *owner == image.owner => image.owner.clone_from(owner),
+        Edit::Owner(_) => return Err(Error::Denied(Denied::GivingAway)),
+        Edit::ContainerFormat(format) => image.container_format.clone_from(format),
+        Edit::DiskFormat(format) => image.disk_format.clone_from(format),
+        Edit::MinDisk(gibibytes) => image.min_disk = *gibibytes,
+        Edit::MinRam(mebibytes) => image.min_ram = *mebibytes,
+        Edit::Protected(protected) => image.protected = *protected,
+        Edit::Hidden(hidden) => image.hidden = *hidden,
+        Edit::Tags(tags) => image.tags.clone_from(tags),
+        Edit::AddProperty(name, value) => {
+            image.properties.insert(name.clone(), value.clone());
+        }
+        Edit::ReplaceProperty(name, value) => {
+            must_be_there(name, &image.properties)?;
+            image.properties.insert(name.clone(), value.clone());
+        }
+        Edit::RemoveProperty(name) => {
+            must_be_there(name, &image.properties)?;
+            image.properties.remove(name);
+        }
+        Edit::ReadOnly(attribute) => return Err(Error::Denied(Denied::ReadOnly(attribute.clone()))),
+    }
+    Ok(())
+}
+
+fn check(cx: Context<'_>, image: &Image) -> Result<()> {
+    if let Some(name) = &image.name {
+        text::checked("The name", name, text::MAX_CHARS)?;
+    }
+    known_format("container_format", image.container_format.as_deref(), &CONTAINER_FORMATS)?;
+    known_format("disk_format", image.disk_format.as_deref(), &DISK_FORMATS)?;
+    for (attribute, value) in [("min_disk", image.min_disk), ("min_ram", image.min_ram)] {
+        if value < 0 {
+            return Err(Error::invalid(format!("{attribute} must not be negative.")));
+        }
+    }
+    for tag in &image.tags {
+        text::checked("A tag", tag, text::MAX_CHARS)?;
+    }
+    for (name, value) in &image.properties {
+        if name.is_empty() {
+            return Err(Error::invalid("A property's name must not be empty."));
+        }
+        text::checked("A property's name", name, text::MAX_CHARS)?;
+        text::checked(&format!("Property {name}"), value, text::MAX_VALUE_CHARS)?;
+    }
+    limits::keep("tags", image.tags.len(), cx.rules.limits.tags_per_image)?;
+    limits::keep("properties", image.properties.len(), cx.rules.limits.properties_per_image)
+}
+
+fn known_format(attribute: &str, value: Option<&str>, known: &[&str]) -> Result<()> {
+    match value {
+        Some(value) if !known.contains(&value) => Err(Error::invalid(format!(
+            "{attribute} must be one of {}.",
+            known.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+        ))),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Whether the caller may give an image the visibility that `image` has.
+fn may_be(cx: Context<'_>, image: &ImageAccess) -> Result<()> {
+    match image.visibility {
+        Visibility::Public => may(cx, Action::PublicizeImage, image),
+        Visibility::Community => may(cx, Action::CommunitizeImage, image),
+        Visibility::Shared | Visibility::Private => Ok(()),
+    }
+}
+
+fn may(cx: Context<'_>, action: Action, image: &ImageAccess) -> Result<()> {
+    if cx.rules.policy.allows(action, cx.caller, image, None) {
+        Ok(())
+    } else {
+        Err(Error::Denied(Denied::Policy(action)))
+    }
+}
+
+/// Whether `get_image` lets the caller read an image that it sees. Whoever sees a shared image without owning it is on
+/// its member side.
+fn may_get(cx: Context<'_>, image: &ImageAccess) -> bool {
+    let member = cx.caller.project.as_ref().filter(|_| image.visibility == Visibility::Shared);
+    cx.rules.policy.allows(Action::GetImage, cx.caller, image, member)
+}

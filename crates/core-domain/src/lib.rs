@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+pub mod caller;
+pub mod catalog;
+pub mod error;
+pub mod image;
+pub mod limits;
+pub mod listing;
+pub mod member;
+pub mod policy;
+pub mod project;
+pub mod sharing;
+pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
+pub mod text;
+pub mod tokens;
+pub mod visibility;
+
+pub use caller::{Caller, Context, Rules};
+pub use error::{Error, Result};

@@ -1,0 +1,183 @@
+//! Sharing: the five calls on an image's members.
+//!
+//! Every use case decides in one order (sharing API, section 2): *see* the image, else it is not there; *fit* the call
+//! to it: only shared images have members; *may* the caller, by policy; then *do*.
+
+use crate::{
+    caller::{Context, PrivateImages},
+    error::{Conflict, Denied, Error, Missing, Result},
+    image::{ImageAccess, ImageId, Visibility},
+    limits,
+    member::{Member, MemberStatus},
+    policy::Action,
+    project::ProjectId,
+    store::{MembersPage, Store, Viewer, retry},
+    visibility::{seen, unseen},
+};
+
+/// Shares an image with a project: a new membership, pending.
+///
+/// # Errors
+/// Unseen image; not the owner's side, or the image cannot have members; a member already; too many members.
+pub fn add(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &ProjectId) -> Result<Member> {
+    store.write(image, |tx| {
+        let mut found = tx.image()?.ok_or_else(|| unseen(image))?;
+        let access = found.access();
+        let is_member = match &cx.caller.project {
+            Some(own) if !cx.caller.is_in(access.owner.as_ref()) => tx.member(own)?.is_some(),
+            Some(_) | None => false,
+        };
+        seen(cx, image, Some(&access), is_member)?;
+        match (access.visibility, cx.rules.private_images) {
+            (Visibility::Shared, _) | (Visibility::Private, PrivateImages::Share) => {}
+            (Visibility::Public | Visibility::Community, _)
+            | (Visibility::Private, PrivateImages::Forbid) => {
+                return Err(Error::Denied(Denied::NotShared));
+            }
+        }
+        may(cx, Action::AddMember, &access, Some(project))?;
+        if tx.member(project)?.is_some() {
+            return Err(Error::Conflict(Conflict::Member(image, project.clone())));
+        }
+        limits::keep("members", tx.count_members()? + 1, cx.rules.limits.members_per_image)?;
+        if access.visibility == Visibility::Private {
+            found.visibility = Visibility::Shared;
+            found.updated_at = cx.now;
+            tx.update_image(&found)?;
+        }
+        let member = Member::offered(image, project.clone(), cx.now);
+        tx.insert_member(&member)?;
+        Ok(member)
+    })
+}
+
+/// The members of an image that the caller sees: all for its owner and for admins, its own membership otherwise.
+/// `limit` and `marker`, a member's project, make a page of it; the second answer says whether more follow.
+///
+/// # Errors
+/// Unseen image; an image that is not shared; no `get_members`; a marker that is not on the list.
+pub fn list(
+    cx: Context<'_>,
+    store: &dyn Store,
+    image: ImageId,
+    limit: Option<usize>,
+    marker: Option<&ProjectId>,
+) -> Result<(Vec<Member>, bool)> {
+    let may_list = |access: &ImageAccess, is_member: bool| {
+        seen(cx, image, Some(access), is_member)?;
+        must_be_shared(access)?;
+        // Whoever is neither owner nor admin sees at most its own row, and is asked about that one.
+        may(cx, Action::GetMembers, access, cx.caller.project.as_ref())
+    };
+    let after = match marker {
+        None => None,
+        Some(marker) => {
+            let sight =
+                store.sight(image, cx.caller.project.as_ref(), marker)?.ok_or_else(|| unseen(image))?;
+            may_list(&sight.image, sight.is_member)?;
+            let listed = sight.member.filter(|_| knows_row(cx, &sight.image, marker));
+            let row = listed.ok_or_else(|| {
+                Error::invalid(format!("The marker {marker} is not a member of the image that you can see."))
+            })?;
+            Some((row.created_at, row.project))
+        }
+    };
+    let viewer = Viewer { project: cx.caller.project.as_ref(), admin: cx.is_admin() };
+    let page = MembersPage { after, limit: limit.map(|limit| limit.saturating_add(1)) };
+    let roll = store.members(image, viewer, &page)?.ok_or_else(|| unseen(image))?;
+    may_list(&roll.image, roll.is_member)?;
+    let mut members = roll.members;
+    let more = limit.is_some_and(|limit| members.len() > limit);
+    if let Some(limit) = limit {
+        members.truncate(limit);
+    }
+    Ok((members, more))
+}
+
+/// One membership.
+///
+/// # Errors
+/// Every refusal is [`Error::NotFound`] (API v2.2, members: show).
+pub fn show(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &ProjectId) -> Result<Member> {
+    let sight = store.sight(image, cx.caller.project.as_ref(), project)?.ok_or_else(|| unseen(image))?;
+    seen(cx, image, Some(&sight.image), sight.is_member)?;
+    let missing = || Error::NotFound(Missing::Member(image, project.clone()));
+    if must_be_shared(&sight.image).is_err() {
+        return Err(missing());
+    }
+    let member = sight.member.filter(|_| knows_row(cx, &sight.image, project)).ok_or_else(missing)?;
+    may(cx, Action::GetMember, &sight.image, Some(project)).map_err(|_| missing())?;
+    Ok(member)
+}
+
+/// Sets what a project makes of an offer. Every change is allowed, back to pending too; setting what is set already
+/// leaves `updated_at` alone.
+///
+/// # Errors
+/// Unseen image; an image that is not shared; a membership that is not there or that the caller may not know of; a
+/// caller that may know of it but not answer for it.
+pub fn set_status(
+    cx: Context<'_>,
+    store: &dyn Store,
+    image: ImageId,
+    project: &ProjectId,
+    status: MemberStatus,
+) -> Result<Member> {
+    retry(|| {
+        let sight = store.sight(image, cx.caller.project.as_ref(), project)?.ok_or_else(|| unseen(image))?;
+        seen(cx, image, Some(&sight.image), sight.is_member)?;
+        must_be_shared(&sight.image)?;
+        let access = &sight.image;
+        let own = cx.caller.is_in(Some(project));
+        if access.owner.is_none() && !own && !cx.is_admin() {
+            return Err(Error::Denied(Denied::NoOwner(project.clone())));
+        }
+        let is_owner = cx.caller.is_in(access.owner.as_ref());
+        if sight.member.is_none() || !knows_row(cx, access, project) {
+            return Err(Error::NotFound(Missing::Member(image, project.clone())));
+        }
+        may(cx, Action::ModifyMember, access, Some(project)).map_err(|denied| {
+            if is_owner && !own { Error::Denied(Denied::OwnerAnswers(project.clone())) } else { denied }
+        })?;
+        store.set_status(access, project, status, cx.now)
+    })
+}
+
+/// Takes a project's membership away. When this has answered, no later read by that project succeeds by it.
+///
+/// # Errors
+/// Unseen image; an image that is not shared; not the owner's side; no such membership.
+pub fn remove(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &ProjectId) -> Result<()> {
+    retry(|| {
+        let sight = store.sight(image, cx.caller.project.as_ref(), project)?.ok_or_else(|| unseen(image))?;
+        seen(cx, image, Some(&sight.image), sight.is_member)?;
+        must_be_shared(&sight.image)?;
+        may(cx, Action::DeleteMember, &sight.image, Some(project))?;
+        if sight.member.is_none() {
+            return Err(Error::NotFound(Missing::Member(image, project.clone())));
+        }
+        Ok(store.delete_member(&sight.image, project)?.then_some(()))
+    })
+}
+
+/// Whether the caller may know of this project's membership: the owner and admins of all, others of their own.
+fn knows_row(cx: Context<'_>, image: &ImageAccess, project: &ProjectId) -> bool {
+    cx.is_admin() || cx.caller.is_in(image.owner.as_ref()) || cx.caller.is_in(Some(project))
+}
+
+fn must_be_shared(image: &ImageAccess) -> Result<()> {
+    match image.visibility {
+        Visibility::Shared => Ok(()),
+        Visibility::Public | Visibility::Community | Visibility::Private => {
+            Err(Error::Denied(Denied::NotShared))
+        }
+    }
+}
+
+fn may(cx: Context<'_>, action: Action, image: &ImageAccess, member: Option<&ProjectId>) -> Result<()> {
+    if cx.rules.policy.allows(action, cx.caller, image, member) {
+        Ok(())
+    } else {
+        Err(Error::Denied(Denied::Policy(action)))
+    }
+}

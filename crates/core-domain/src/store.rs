@@ -1,0 +1,211 @@
+//! The seam to the records, on one page.
+//!
+//! Reads are single statements on a [`Store`]: each sees one moment. Writes come in two kinds. What changes one
+//! membership is a single guarded statement: it acts only if the image still is what the decision was made on, else
+//! the use case looks again. Everything else is a [`Tx`] about one image, which it holds locked: within it a use case
+//! may read, decide and write as if it were alone. Nothing here is async, so nothing can wait for a network meanwhile.
+//!
+//! What any implementation must do is [`crate::testing::conformance`]; `docs/swapping-a-store.md` walks through it.
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    error::{Error, Result},
+    image::{Image, ImageAccess, ImageId},
+    listing::Listing,
+    member::{Member, MemberStatus},
+    project::ProjectId,
+};
+
+/// Where records live: images, their members and nothing else.
+///
+/// Every method answers [`Error::Unavailable`] when the records cannot be reached, [`Error::Contention`] when trying
+/// again may help, [`Error::Internal`] when something is there that should not be.
+pub trait Store: Send + Sync {
+    /// Whether the records can be reached now.
+    ///
+    /// # Errors
+    /// As said above.
+    fn ping(&self) -> Result<()>;
+
+    /// One look at an image, at whether `caller` has a membership in it, and at the membership of `member`.
+    /// `None`: no such image.
+    ///
+    /// # Errors
+    /// As said above.
+    fn sight(&self, image: ImageId, caller: Option<&ProjectId>, member: &ProjectId) -> Result<Option<Sight>>;
+
+    /// One look at an image and those of its members that `viewer` sees: all for its owner and for admins, its own
+    /// otherwise. Ordered by creation, then project. `None`: no such image.
+    ///
+    /// # Errors
+    /// As said above.
+    fn members(&self, image: ImageId, viewer: Viewer<'_>, page: &MembersPage) -> Result<Option<Roll>>;
+
+    /// One look at a whole image, and at whether `caller` has a membership in it. `None`: no such image.
+    ///
+    /// # Errors
+    /// As said above.
+    fn image(&self, id: ImageId, caller: Option<&ProjectId>) -> Result<Option<(Image, bool)>>;
+
+    /// The page of images that `listing` asks for, in its order, one more than its limit if there are more.
+    ///
+    /// # Errors
+    /// As said above.
+    fn images(&self, listing: &Listing) -> Result<Vec<Image>>;
+
+    /// Sets a membership's status; `updated_at` becomes `now` unless the status was this one already. `None`, and
+    /// nothing done: the image is not what `seen` says any more, or there is no such membership.
+    ///
+    /// # Errors
+    /// As said above.
+    fn set_status(
+        &self,
+        seen: &ImageAccess,
+        member: &ProjectId,
+        status: MemberStatus,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Member>>;
+
+    /// Ends a membership. `false`, and nothing done: the image is not what `seen` says any more, or there is no such
+    /// membership.
+    ///
+    /// # Errors
+    /// As said above.
+    fn delete_member(&self, seen: &ImageAccess, member: &ProjectId) -> Result<bool>;
+
+    /// Begins a change of one image, present or to come, and keeps others from changing it until the end.
+    ///
+    /// # Errors
+    /// As said above.
+    fn begin(&self, image: ImageId) -> Result<Box<dyn Tx + '_>>;
+}
+
+/// A change of one image under way; dropped without [`Tx::commit`], it never was.
+pub trait Tx {
+    /// The image. `None`: there is none with this id.
+    ///
+    /// # Errors
+    /// As for every method of a [`Store`].
+    fn image(&mut self) -> Result<Option<Image>>;
+
+    /// Keeps a new image; its id is the one this change began with.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if any image ever had this id.
+    fn insert_image(&mut self, image: &Image) -> Result<()>;
+
+    /// Keeps the image as given, tags and properties included.
+    ///
+    /// # Errors
+    /// As for every method of a [`Store`].
+    fn update_image(&mut self, image: &Image) -> Result<()>;
+
+    /// Removes the image and all its memberships. Its id is never given again.
+    ///
+    /// # Errors
+    /// As for every method of a [`Store`].
+    fn delete_image(&mut self) -> Result<()>;
+
+    /// The membership of this project in the image.
+    ///
+    /// # Errors
+    /// As for every method of a [`Store`].
+    fn member(&mut self, project: &ProjectId) -> Result<Option<Member>>;
+
+    /// How many members the image has.
+    ///
+    /// # Errors
+    /// As for every method of a [`Store`].
+    fn count_members(&mut self) -> Result<usize>;
+
+    /// Keeps a new membership.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the project is a member already.
+    fn insert_member(&mut self, member: &Member) -> Result<()>;
+
+    /// Makes the change last. When this has returned, it survives a crash.
+    ///
+    /// # Errors
+    /// As for every method of a [`Store`]; the change then either never was or, where the connection was lost in
+    /// the very act, may have been.
+    fn commit(self: Box<Self>) -> Result<()>;
+}
+
+/// What [`Store::sight`] sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// The image.
+    pub image: ImageAccess,
+    /// Whether the caller's project has a membership, in any status.
+    pub is_member: bool,
+    /// The membership asked about.
+    pub member: Option<Member>,
+}
+
+/// What [`Store::members`] sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roll {
+    /// The image.
+    pub image: ImageAccess,
+    /// Whether the viewer's project has a membership, in any status, on this page or not.
+    pub is_member: bool,
+    /// The page.
+    pub members: Vec<Member>,
+}
+
+/// Whose eyes a list is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Viewer<'a> {
+    /// The project.
+    pub project: Option<&'a ProjectId>,
+    /// Whether it sees everything.
+    pub admin: bool,
+}
+
+/// Which part of an image's members to list. `default()` is all of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MembersPage {
+    /// Only those after this one, by creation time and project.
+    pub after: Option<(DateTime<Utc>, ProjectId)>,
+    /// At most so many.
+    pub limit: Option<usize>,
+}
+
+/// How often a change is tried when others get in its way.
+pub const ATTEMPTS: usize = 8;
+
+impl dyn Store + '_ {
+    /// Runs `work` as one change of `image`, and again, a bounded number of times, when others got in its way.
+    ///
+    /// # Errors
+    /// What `work` answers (then nothing was changed), or what became of the change itself.
+    pub fn write<T>(&self, image: ImageId, work: impl Fn(&mut dyn Tx) -> Result<T>) -> Result<T> {
+        retry(|| {
+            let mut tx = self.begin(image)?;
+            let done = work(tx.as_mut())?;
+            tx.commit()?;
+            Ok(Some(done))
+        })
+    }
+}
+
+/// Runs `attempt` until it has an answer: `None` and [`Error::Contention`] mean «again», at most [`ATTEMPTS`] times.
+///
+/// # Errors
+/// The attempt's own, or [`Error::Contention`] in the end.
+pub fn retry<T>(attempt: impl Fn() -> Result<Option<T>>) -> Result<T> {
+    let mut last = None;
+    for _ in 0..ATTEMPTS {
+        match attempt() {
+            Ok(Some(done)) => return Ok(done),
+            Ok(None) => {}
+            Err(Error::Contention(source)) => last = Some(source),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::Contention(
+        last.unwrap_or_else(|| "the records changed between every look and every write".into()),
+    ))
+}
