@@ -1,0 +1,406 @@
+//! A real Keystone on loopback, and the projects, people and tokens a story needs.
+//!
+//! Database and keys are prepared once per Python environment and copied, so that a start takes about three seconds.
+//! Keystone's own setting `password_hash_rounds = 4` makes signing in cheap; everything else is as it ships.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::http::{Answer, Call};
+use crate::python::{self, Python};
+use crate::supervised::{Program, Supervised};
+use crate::{kept, patience};
+
+const ADMIN: &str = "admin";
+const ADMIN_PASSWORD: &str = "not-a-secret-admin";
+/// The user Vitrine asks Keystone as, and its project: the single role `service`, as in production.
+const SERVICE_USER: &str = "vitrine";
+const SERVICE_PASSWORD: &str = "not-a-secret-vitrine";
+const SERVICE_PROJECT: &str = "service";
+
+/// How Keystone makes its tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// Encrypted, opaque to everybody but Keystone.
+    Fernet,
+    /// Signed with ES256, readable by everybody.
+    Jws,
+}
+
+/// What may differ between one Keystone and another.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How tokens are made.
+    pub provider: Provider,
+    /// How long a token lives, in seconds.
+    pub expiration: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { provider: Provider::Fernet, expiration: 3600 }
+    }
+}
+
+/// A running Keystone.
+pub struct Keystone {
+    directory: PathBuf,
+    port: u16,
+    server: Mutex<Option<Supervised>>,
+    admin_token: Mutex<Option<String>>,
+    roles: LazyLock<Mutex<Vec<(String, String)>>>,
+}
+
+/// A project.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// Keystone's id: a UUID without dashes.
+    pub id: String,
+    /// Its name in the domain `default`.
+    pub name: String,
+}
+
+/// Somebody who can sign in.
+#[derive(Clone, Debug)]
+pub struct User {
+    /// Keystone's id.
+    pub id: String,
+    /// The name in the domain `default`.
+    pub name: String,
+    /// The password.
+    pub password: String,
+}
+
+/// What a token is for.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope<'a> {
+    /// One project.
+    Project(&'a Project),
+    /// The domain `default`.
+    Domain,
+    /// The whole cloud.
+    System,
+    /// Nothing: it only says who somebody is.
+    Unscoped,
+}
+
+impl Keystone {
+    /// The Keystone this test process shares among its tests; stopped when the process ends.
+    pub fn shared() -> &'static Self {
+        static SHARED: LazyLock<Keystone> = LazyLock::new(|| Keystone::private(Options::default()));
+        &SHARED
+    }
+
+    /// A Keystone of the caller's own, to be stopped and started at will.
+    pub fn private(options: Options) -> Self {
+        let python = Python::environment();
+        let prepared = kept::directory(
+            &format!("keystone-{}", kept::fingerprint(&[python.fingerprint(), include_str!("keystone.rs")])),
+            prepare,
+        );
+        let directory = temporary();
+        for name in ["keystone.db", "keys"] {
+            python::run(Command::new("cp").arg("-R").arg(prepared.join(name)).arg(&directory));
+        }
+        Self::serve(directory, options)
+    }
+
+    /// Serves the database and keys in `directory`.
+    fn serve(directory: PathBuf, options: Options) -> Self {
+        fs::write(directory.join("keystone.conf"), configuration(&directory, options))
+            .expect("a configuration file");
+        let mut keystone = Self {
+            directory,
+            port: 0,
+            server: Mutex::new(None),
+            admin_token: Mutex::new(None),
+            roles: LazyLock::new(Mutex::default),
+        };
+        keystone.start();
+        let port = fs::read_to_string(keystone.directory.join("port")).expect("the port it listens on");
+        keystone.port = port.parse().expect("a port");
+        keystone
+    }
+
+    /// Starts a stopped Keystone again, at the same address.
+    pub fn start(&self) {
+        let port_file = self.directory.join("port");
+        let _ = fs::remove_file(&port_file);
+        let server = Program::new(Python::environment().program("python"))
+            .args(["-W", "ignore"])
+            .arg(Python::script("keystone_serve.py"))
+            .arg(self.directory.join("keystone.conf"))
+            .arg(self.directory.join("keystone.db"))
+            .arg(self.port.to_string())
+            .arg(&port_file)
+            .removing(&self.directory)
+            .start(&self.directory.join("log"));
+        patience::until("Keystone to listen", Duration::from_secs(90), || {
+            assert!(server.exit_status().is_none(), "Keystone ended:\n{}", server.log());
+            port_file.exists().then_some(())
+        });
+        *self.server.lock().expect("no panic while holding the server") = Some(server);
+    }
+
+    /// Stops it; [`Keystone::start`] brings it back at the same address with all it knew.
+    pub fn stop(&self) {
+        let server = self.server.lock().expect("no panic while holding the server").take();
+        server.expect("a Keystone that runs").end("TERM");
+    }
+
+    /// The address clients are given: `http://127.0.0.1:PORT/v3`.
+    pub fn auth_url(&self) -> String {
+        format!("http://127.0.0.1:{}/v3", self.port)
+    }
+
+    /// The folder with the public keys of JWS tokens.
+    pub fn jws_public_keys(&self) -> PathBuf {
+        self.directory.join("keys/jws/public")
+    }
+
+    /// The settings with which Vitrine asks this Keystone, as environment variables.
+    pub fn service_settings(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("VITRINE_KEYSTONE__AUTH_URL", self.auth_url()),
+            ("VITRINE_KEYSTONE__USERNAME", SERVICE_USER.to_owned()),
+            ("VITRINE_KEYSTONE__PASSWORD", SERVICE_PASSWORD.to_owned()),
+            ("VITRINE_KEYSTONE__PROJECT_NAME", SERVICE_PROJECT.to_owned()),
+            ("VITRINE_KEYSTONE__USER_DOMAIN_ID", "default".to_owned()),
+            ("VITRINE_KEYSTONE__PROJECT_DOMAIN_ID", "default".to_owned()),
+        ]
+    }
+
+    /// The settings with which an OpenStack client signs in, as environment variables.
+    pub fn client_settings(
+        &self,
+        user: &User,
+        project: &Project,
+        region: &str,
+    ) -> Vec<(&'static str, String)> {
+        vec![
+            ("OS_AUTH_URL", self.auth_url()),
+            ("OS_IDENTITY_API_VERSION", "3".to_owned()),
+            ("OS_USERNAME", user.name.clone()),
+            ("OS_PASSWORD", user.password.clone()),
+            ("OS_USER_DOMAIN_ID", "default".to_owned()),
+            ("OS_PROJECT_ID", project.id.clone()),
+            ("OS_PROJECT_DOMAIN_ID", "default".to_owned()),
+            ("OS_REGION_NAME", region.to_owned()),
+        ]
+    }
+
+    /// A new project; others may ask for the same name.
+    pub fn project(&self, name: &str) -> Project {
+        let name = unique(name);
+        let body = json!({"project": {"name": name, "domain_id": "default"}});
+        let made = self.admin("POST", "/projects", Some(&body)).expect(201).json();
+        Project { id: text(&made["project"]["id"]), name }
+    }
+
+    /// A new user with these roles in a project; others may ask for the same name.
+    pub fn user(&self, name: &str, project: &Project, roles: &[&str]) -> User {
+        let name = unique(name);
+        let password = format!("not-a-secret-{name}");
+        let body = json!({"user": {"name": name, "domain_id": "default", "password": password}});
+        let made = self.admin("POST", "/users", Some(&body)).expect(201).json();
+        let user = User { id: text(&made["user"]["id"]), name, password };
+        for role in roles {
+            self.assign(&user, Scope::Project(project), role);
+        }
+        user
+    }
+
+    /// The cloud's administrator, with the project it administers from.
+    pub fn administrator(&self) -> (User, Project) {
+        let found = self.admin("GET", "/projects?name=admin", None).expect(200).json();
+        let project = Project { id: text(&found["projects"][0]["id"]), name: ADMIN.to_owned() };
+        let found = self.admin("GET", "/users?name=admin", None).expect(200).json();
+        let id = text(&found["users"][0]["id"]);
+        (User { id, name: ADMIN.to_owned(), password: ADMIN_PASSWORD.to_owned() }, project)
+    }
+
+    /// Gives a user a role (`admin`, `manager`, `member`, `reader`, `service`).
+    pub fn assign(&self, user: &User, scope: Scope<'_>, role: &str) {
+        self.assignment("PUT", user, scope, role);
+    }
+
+    /// Takes a role away.
+    pub fn withdraw(&self, user: &User, scope: Scope<'_>, role: &str) {
+        self.assignment("DELETE", user, scope, role);
+    }
+
+    fn assignment(&self, method: &str, user: &User, scope: Scope<'_>, role: &str) {
+        let target = match scope {
+            Scope::Project(project) => format!("/projects/{}", project.id),
+            Scope::Domain => "/domains/default".to_owned(),
+            Scope::System => "/system".to_owned(),
+            Scope::Unscoped => panic!("a role is for something"),
+        };
+        let path = format!("{target}/users/{}/roles/{}", user.id, self.role_id(role));
+        self.admin(method, &path, None).expect(204);
+    }
+
+    fn role_id(&self, name: &str) -> String {
+        let mut roles = self.roles.lock().expect("no panic while holding the roles");
+        if roles.is_empty() {
+            let all = self.admin("GET", "/roles", None).expect(200).json();
+            let all = all["roles"].as_array().expect("a list of roles").iter();
+            roles.extend(all.map(|role| (text(&role["name"]), text(&role["id"]))));
+        }
+        let found = roles.iter().find(|(known, _)| known == name);
+        found.map(|(_, id)| id.clone()).unwrap_or_else(|| panic!("Keystone has no role {name:?}"))
+    }
+
+    /// A new token.
+    pub fn token(&self, user: &User, scope: Scope<'_>) -> String {
+        let scope = match scope {
+            Scope::Project(project) => json!({"project": {"id": project.id}}),
+            Scope::Domain => json!({"domain": {"id": "default"}}),
+            Scope::System => json!({"system": {"all": true}}),
+            Scope::Unscoped => json!("unscoped"),
+        };
+        let named = json!({"name": user.name, "domain": {"id": "default"}, "password": user.password});
+        sign_in(&self.auth_url(), &named, &scope)
+    }
+
+    /// Revokes a token.
+    pub fn revoke(&self, token: &str) {
+        let url = format!("{}/auth/tokens", self.auth_url());
+        Call::new("DELETE", url)
+            .token(&self.admin_token())
+            .header("X-Subject-Token", token)
+            .send()
+            .expect(204);
+    }
+
+    /// Puts a service at `image_url` into the catalog and gives the region a client has to choose to find it.
+    ///
+    /// Each service has a region of its own, so that stories running side by side do not see each other.
+    pub fn region(&self, image_url: &str) -> String {
+        let region = unique("region");
+        self.admin("POST", "/regions", Some(&json!({"region": {"id": region}}))).expect(201);
+        for (kind, url) in [("image", image_url), ("identity", &self.auth_url())] {
+            let services = self.admin("GET", &format!("/services?type={kind}"), None).expect(200).json();
+            let service = &services["services"][0]["id"];
+            let endpoint = json!({"endpoint": {"service_id": service, "interface": "public", "region_id": region, "url": url}});
+            self.admin("POST", "/endpoints", Some(&endpoint)).expect(201);
+        }
+        region
+    }
+
+    /// A call as the cloud's administrator; `path` comes after `/v3`.
+    pub fn admin(&self, method: &str, path: &str, body: Option<&Value>) -> Answer {
+        let call = || {
+            let call = Call::new(method, format!("{}{path}", self.auth_url())).token(&self.admin_token());
+            match body {
+                Some(body) => call.json(body).send(),
+                None => call.send(),
+            }
+        };
+        let answer = call();
+        if answer.status != 401 {
+            return answer;
+        }
+        // Ours has expired: some stories make tokens that live for seconds.
+        *self.admin_token.lock().expect("no panic while holding the token") = None;
+        call()
+    }
+
+    fn admin_token(&self) -> String {
+        let mut token = self.admin_token.lock().expect("no panic while holding the token");
+        token
+            .get_or_insert_with(|| {
+                let domain = json!({"id": "default"});
+                let user = json!({"name": ADMIN, "domain": domain, "password": ADMIN_PASSWORD});
+                sign_in(&self.auth_url(), &user, &json!({"project": {"name": ADMIN, "domain": domain}}))
+            })
+            .clone()
+    }
+}
+
+fn sign_in(auth_url: &str, user: &Value, scope: &Value) -> String {
+    let identity = json!({"methods": ["password"], "password": {"user": user}});
+    let body = json!({"auth": {"identity": identity, "scope": scope}});
+    let answer =
+        Call::new("POST", format!("{auth_url}/auth/tokens?nocatalog=1")).json(&body).send().expect(201);
+    answer.header("x-subject-token").expect("a token in the answer").to_owned()
+}
+
+/// Makes database and keys: Keystone's own bootstrap, then what Vitrine needs (a user, a place in the catalog).
+fn prepare(directory: &Path) {
+    eprintln!("testbed: preparing Keystone's database in {}", directory.display());
+    let python = Python::environment();
+    let work = temporary();
+    let keys = work.join("keys");
+    python::run(python.command("python", &work).arg(Python::script("keystone_keys.py")).arg(&keys));
+    let file = work.join("keystone.conf");
+    fs::write(&file, configuration(&work, Options::default())).expect("a configuration file");
+    let manage = |arguments: &[&str]| {
+        python::run(python.command("keystone-manage", &work).arg("--config-file").arg(&file).args(arguments))
+    };
+    manage(&["db_sync"]);
+    // The real addresses are written when the port is known.
+    let url = "http://127.0.0.1/v3";
+    let endpoints =
+        ["--bootstrap-public-url", url, "--bootstrap-internal-url", url, "--bootstrap-admin-url", url];
+    let mut arguments =
+        vec!["bootstrap", "--bootstrap-password", ADMIN_PASSWORD, "--bootstrap-region-id", "RegionOne"];
+    arguments.extend(endpoints);
+    manage(&arguments);
+
+    let keystone = Keystone::serve(work.clone(), Options::default());
+    let body = json!({"project": {"name": SERVICE_PROJECT, "domain_id": "default"}});
+    let project = text(&keystone.admin("POST", "/projects", Some(&body)).expect(201).json()["project"]["id"]);
+    let body = json!({"user": {"name": SERVICE_USER, "domain_id": "default", "password": SERVICE_PASSWORD}});
+    let user = text(&keystone.admin("POST", "/users", Some(&body)).expect(201).json()["user"]["id"]);
+    let role = keystone.role_id("service");
+    keystone.admin("PUT", &format!("/projects/{project}/users/{user}/roles/{role}"), None).expect(204);
+    keystone
+        .admin("POST", "/services", Some(&json!({"service": {"type": "image", "name": "vitrine"}})))
+        .expect(201);
+    keystone.stop();
+    for name in ["keystone.db", "keys"] {
+        python::run(Command::new("cp").arg("-R").arg(work.join(name)).arg(directory));
+    }
+    fs::remove_dir_all(&work).expect("the working directory can go");
+}
+
+fn configuration(directory: &Path, options: Options) -> String {
+    let provider = match options.provider {
+        Provider::Fernet => "fernet",
+        Provider::Jws => "jws",
+    };
+    let expiration = options.expiration;
+    let directory = directory.display();
+    // The receipts' keys are needed whatever the provider, and keep Keystone from writing under /etc.
+    format!(
+        "[database]\nconnection = sqlite:///{directory}/keystone.db\n\
+         [token]\nprovider = {provider}\nexpiration = {expiration}\n\
+         [fernet_tokens]\nkey_repository = {directory}/keys/fernet\n\
+         [fernet_receipts]\nkey_repository = {directory}/keys/fernet\n\
+         [credential]\nkey_repository = {directory}/keys/fernet\n\
+         [jwt_tokens]\njws_private_key_repository = {directory}/keys/jws/private\n\
+         jws_public_key_repository = {directory}/keys/jws/public\n\
+         [identity]\npassword_hash_rounds = 4\n"
+    )
+}
+
+fn temporary() -> PathBuf {
+    tempfile::Builder::new().prefix("vitrine-keystone-").tempdir().expect("a temporary directory").keep()
+}
+
+/// A name nobody else in this test process uses.
+fn unique(name: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(1);
+    format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("a string where Keystone said {value}")).to_owned()
+}

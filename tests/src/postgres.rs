@@ -1,0 +1,312 @@
+//! A private Postgres cluster for one test process, and a fresh database for each test.
+//!
+//! With `VITRINE_TEST_POSTGRES_URL` (a `postgres://` URL of a role that may create databases) that server is used
+//! instead, and each test's database is dropped when the test lets go of it.
+
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{LazyLock, Mutex};
+use std::time::Duration;
+
+use crate::patience;
+use crate::supervised::{Program, Supervised};
+
+const SERVER_URL: &str = "VITRINE_TEST_POSTGRES_URL";
+const ROLE: &str = "vitrine";
+const MISSING: &str = "no Postgres server programs (initdb, postgres, psql) on PATH, in /usr/lib/postgresql/*/bin or where \
+    `pg_config --bindir` says. Install them (Debian: `apt-get install postgresql`; no service needs to run), or name \
+    a server in VITRINE_TEST_POSTGRES_URL=postgres://role:password@host/database whose role may create databases";
+
+/// What a cluster promises about a crash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// A committed transaction survives `kill -9`: Postgres' own defaults.
+    Kept,
+    /// Nothing is flushed: for tests that never end the server.
+    Forgone,
+}
+
+/// A Postgres server.
+pub struct Postgres {
+    psql: PathBuf,
+    admin_url: String,
+    cluster: Option<Cluster>,
+}
+
+/// What it takes to start the same cluster again.
+struct Cluster {
+    bin: PathBuf,
+    directory: PathBuf,
+    port: u16,
+    durability: Durability,
+    server: Mutex<Option<Supervised>>,
+}
+
+impl Postgres {
+    /// The server this test process shares among its tests; stopped when the process ends.
+    pub fn shared() -> &'static Self {
+        static SHARED: LazyLock<Postgres> = LazyLock::new(|| match std::env::var(SERVER_URL) {
+            Ok(url) => Postgres::at(url),
+            Err(_) => Postgres::private(Durability::Forgone),
+        });
+        &SHARED
+    }
+
+    /// A cluster of the caller's own, to be stopped and started at will.
+    pub fn private(durability: Durability) -> Self {
+        let bin = programs();
+        let directory = tempfile::Builder::new()
+            .prefix("vitrine-postgres-")
+            .tempdir()
+            .expect("a temporary directory")
+            .keep();
+        // The server may run as another user than the tests; it only passes through here.
+        fs::set_permissions(&directory, fs::Permissions::from_mode(0o711)).expect("its mode");
+        let password = crate::kept::fingerprint(&[&directory.display().to_string(), "password"]);
+        fs::write(directory.join("password"), &password).expect("a password file");
+        fs::set_permissions(directory.join("password"), fs::Permissions::from_mode(0o600)).expect("its mode");
+        fs::create_dir(directory.join("data")).expect("a data directory");
+        if let Some(user) = unprivileged(&directory) {
+            for name in ["data", "password"] {
+                std::os::unix::fs::chown(directory.join(name), Some(user.uid), Some(user.gid))
+                    .expect("its owner");
+            }
+        }
+        // A free port may be taken by another before Postgres binds it: then the next one.
+        for _ in 0..5 {
+            let port = free_port();
+            let cluster = Cluster {
+                bin: bin.clone(),
+                directory: directory.clone(),
+                port,
+                durability,
+                server: Mutex::new(None),
+            };
+            if cluster.start() {
+                let admin_url = format!("postgres://{ROLE}:{password}@127.0.0.1:{port}/postgres");
+                return Self { psql: bin.join("psql"), admin_url, cluster: Some(cluster) };
+            }
+        }
+        panic!("Postgres found no free port in five tries");
+    }
+
+    /// A server that already runs.
+    fn at(admin_url: String) -> Self {
+        let psql = on_path("psql").unwrap_or_else(|| programs().join("psql"));
+        Self { psql, admin_url, cluster: None }
+    }
+
+    /// A new, empty database that no other test sees.
+    pub fn database(&self) -> Database<'_> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let thread = std::thread::current();
+        let test: String = thread
+            .name()
+            .unwrap_or("test")
+            .chars()
+            .map(|letter| if letter.is_ascii_alphanumeric() { letter.to_ascii_lowercase() } else { '_' })
+            .take(30)
+            .collect();
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("vitrine_{}_{number}_{test}", std::process::id());
+        self.query(&self.admin_url, &format!("CREATE DATABASE {name} TEMPLATE template0"));
+        let (server, _) = self.admin_url.rsplit_once('/').expect("a URL with a database");
+        let options =
+            self.admin_url.split_once('?').map(|(_, options)| format!("?{options}")).unwrap_or_default();
+        Database { url: format!("{server}/{name}{options}"), name, postgres: self }
+    }
+
+    /// Kills the server at once, as a power cut would; [`Postgres::start`] brings it back at the same address.
+    pub fn kill(&self) {
+        self.stop_with("QUIT");
+    }
+
+    /// Stops the server in order; [`Postgres::start`] brings it back at the same address.
+    pub fn stop(&self) {
+        self.stop_with("INT");
+    }
+
+    fn stop_with(&self, signal: &str) {
+        let server = self.cluster().server.lock().expect("no panic while holding the server").take();
+        server.expect("a server that runs").end(signal);
+    }
+
+    /// Starts a stopped server again.
+    pub fn start(&self) {
+        assert!(self.cluster().start(), "the port of the stopped Postgres was taken by another");
+    }
+
+    fn cluster(&self) -> &Cluster {
+        self.cluster
+            .as_ref()
+            .expect("a private cluster: a server named by VITRINE_TEST_POSTGRES_URL is not ours to stop")
+    }
+
+    /// The rows a statement gives, their columns separated by `|`.
+    fn query(&self, url: &str, sql: &str) -> Vec<String> {
+        let output = Command::new(&self.psql)
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql])
+            .output()
+            .expect("psql can be started");
+        assert!(output.status.success(), "psql refused `{sql}`: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+    }
+}
+
+impl Cluster {
+    /// Starts the server, making the cluster the first time; false when another has the port.
+    fn start(&self) -> bool {
+        let data = self.directory.join("data");
+        let log = self.directory.join("log");
+        let user = unprivileged(&self.directory);
+        let mut program = match &user {
+            // Postgres refuses to run as root.
+            Some(user) => Program::new("setpriv").args([
+                &format!("--reuid={}", user.uid),
+                &format!("--regid={}", user.gid),
+                "--clear-groups",
+                "--",
+                "sh",
+            ]),
+            None => Program::new("sh"),
+        };
+        program = program
+            .args(["-c", FIRST_INITDB_THEN_SERVE, "postgres"])
+            .arg(&self.bin)
+            .arg(&data)
+            .arg(&self.directory);
+        program = program.args(["-p", &self.port.to_string()]);
+        for setting in SETTINGS {
+            program = program.args(["-c", setting]);
+        }
+        if self.durability == Durability::Forgone {
+            for setting in ["fsync=off", "synchronous_commit=off", "full_page_writes=off"] {
+                program = program.args(["-c", setting]);
+            }
+        }
+        let server = program.stopped_by("INT QUIT KILL").removing(&self.directory).start(&log);
+        let ready = patience::until("Postgres to be ready", Duration::from_secs(60), || {
+            if let Some(status) = server.exit_status() {
+                let said = server.log();
+                assert!(said.contains("could not bind"), "Postgres ended with {status}:\n{said}");
+                return Some(false);
+            }
+            // The eighth line of this file is the server's own word on its state.
+            let state = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
+            let pid: Option<u32> = state.lines().next().and_then(|pid| pid.trim().parse().ok());
+            let ready = state.lines().nth(7).is_some_and(|state| state.trim() == "ready");
+            (ready && pid == Some(server.pid())).then_some(true)
+        });
+        if ready {
+            *self.server.lock().expect("no panic while holding the server") = Some(server);
+        } else {
+            server.end("KILL");
+        }
+        ready
+    }
+}
+
+/// `$1` programs, `$2` data directory, `$3` the cluster's directory, the rest for the server.
+const FIRST_INITDB_THEN_SERVE: &str = r#"
+bin=$1 data=$2 directory=$3
+shift 3
+[ -f "$data/PG_VERSION" ] || "$bin/initdb" --pgdata="$data" --username=vitrine --pwfile="$directory/password" \
+    --auth=scram-sha-256 --encoding=UTF8 --locale=C --no-sync --no-instructions || exit 1
+exec "$bin/postgres" -D "$data" "$@"
+"#;
+
+/// Loopback only; nothing in shared memory that outlives the data directory; room for several services at once.
+const SETTINGS: [&str; 6] = [
+    "listen_addresses=127.0.0.1",
+    "unix_socket_directories=",
+    "dynamic_shared_memory_type=mmap",
+    "max_connections=200",
+    "shared_buffers=64MB",
+    "autovacuum_naptime=5s",
+];
+
+/// A database of one test's own.
+pub struct Database<'server> {
+    url: String,
+    name: String,
+    postgres: &'server Postgres,
+}
+
+impl Database<'_> {
+    /// Its URL, `postgres://…`, password included.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The rows a statement gives, their columns separated by `|`.
+    ///
+    /// # Panics
+    /// When the server refuses the statement, with what it said.
+    pub fn query(&self, sql: &str) -> Vec<String> {
+        self.postgres.query(&self.url, sql)
+    }
+}
+
+impl Drop for Database<'_> {
+    fn drop(&mut self) {
+        // A private cluster goes as a whole; a server that was there before us is left as it was.
+        if self.postgres.cluster.is_none() && !std::thread::panicking() {
+            self.postgres
+                .query(&self.postgres.admin_url, &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        }
+    }
+}
+
+/// Whom the server runs as when the tests run as root.
+struct User {
+    uid: u32,
+    gid: u32,
+}
+
+/// The owner for the cluster: `None` when the tests are not root and it is simply theirs.
+fn unprivileged(ours: &Path) -> Option<User> {
+    if fs::metadata(ours).expect("our own directory").uid() != 0 {
+        return None;
+    }
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    ["postgres", "nobody"].into_iter().find_map(|name| {
+        let line = users.lines().find(|line| line.split(':').next() == Some(name))?;
+        let mut fields = line.split(':').skip(2);
+        Some(User { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
+    })
+}
+
+/// The directory with the server's programs, the newest version if there are several.
+fn programs() -> PathBuf {
+    let complete = |bin: &PathBuf| ["initdb", "postgres", "psql"].iter().all(|name| bin.join(name).is_file());
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut debian: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .collect();
+    debian.sort_by_key(|(version, _)| std::cmp::Reverse(*version));
+    let asked = Command::new("pg_config").arg("--bindir").output().ok();
+    let asked = asked.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
+    std::env::split_paths(&path)
+        .chain(debian.into_iter().map(|(_, bin)| bin))
+        .chain(asked)
+        .find(complete)
+        .unwrap_or_else(|| panic!("{MISSING}"))
+}
+
+fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(program)).find(|path| path.is_file())
+}
+
+/// A loopback port that nobody has at this moment.
+pub fn free_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("loopback");
+    listener.local_addr().expect("its address").port()
+}

@@ -1,0 +1,231 @@
+//! The real `vitrine` program, started from outside as an operator would.
+//!
+//! It is built from this workspace once per test process; `VITRINE_TEST_BINARY` names another to be tested instead.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::http::Call;
+use crate::keystone::Keystone;
+use crate::patience;
+use crate::postgres::Database;
+use crate::supervised::{Program, Supervised};
+
+/// How long a start may take on a busy machine, migrations and the first call to Keystone included.
+const START: Duration = Duration::from_secs(60);
+
+/// A service that is going to be started.
+pub struct Launch {
+    arguments: Vec<String>,
+    settings: Vec<(String, String)>,
+}
+
+/// A running service.
+pub struct Vitrine {
+    process: Supervised,
+    url: String,
+}
+
+impl Vitrine {
+    /// `vitrine serve` on a migrated database.
+    pub fn serve(database: &Database<'_>, keystone: &Keystone) -> Launch {
+        let migrated = command(&["migrate"]).env("VITRINE_DATABASE__URL", database.url()).output();
+        let migrated = migrated.expect("vitrine can be started");
+        assert!(migrated.status.success(), "vitrine migrate failed:\n{}", said(&migrated));
+        Self::serve_as_it_is(database.url(), keystone)
+    }
+
+    /// `vitrine serve` on a database as it is.
+    pub fn serve_as_it_is(database_url: &str, keystone: &Keystone) -> Launch {
+        let launch = Launch { arguments: vec!["serve".to_owned()], settings: Vec::new() };
+        keystone
+            .service_settings()
+            .into_iter()
+            .fold(launch, |launch, (name, value)| launch.with(name, &value))
+            .with("VITRINE_DATABASE__URL", database_url)
+            .with("VITRINE_LISTEN", "127.0.0.1:0")
+            .with("VITRINE_METRICS_LISTEN", "127.0.0.1:0")
+            .with("VITRINE_LOG__FORMAT", "json")
+    }
+
+    /// `vitrine dev --ephemeral`: no Keystone and no Postgres.
+    pub fn dev() -> Launch {
+        let arguments = ["dev", "--ephemeral", "--listen", "127.0.0.1:0", "--keystone-listen", "127.0.0.1:0"];
+        Launch { arguments: arguments.map(str::to_owned).to_vec(), settings: Vec::new() }
+            .with("VITRINE_LOG__FORMAT", "json")
+    }
+
+    /// Where it listens: `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// A call to it; `path` starts with a slash.
+    pub fn call(&self, method: &str, path: &str) -> Call {
+        Call::new(method, format!("{}{path}", self.url))
+    }
+
+    /// All it has written so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The process itself.
+    pub fn process(&self) -> &Supervised {
+        &self.process
+    }
+
+    /// Asks it to stop, as Kubernetes does, and gives what it wrote.
+    ///
+    /// # Panics
+    /// When it does not end with exit status 0 within ten seconds.
+    pub fn stop(self) -> String {
+        self.process.signal("TERM");
+        let status = self.process.ended_within(Duration::from_secs(10));
+        let log = self.process.log();
+        assert_eq!(status, Some(0), "exit status after SIGTERM (none: it still runs); its log:\n{log}");
+        log
+    }
+}
+
+impl Launch {
+    /// Sets one environment variable, such as `VITRINE_LIMITS__MEMBERS_PER_IMAGE`.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.settings.retain(|(known, _)| known != name);
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it is ready to answer.
+    ///
+    /// # Panics
+    /// When it ends instead or is not ready in a minute, with its log.
+    pub fn start(self) -> Vitrine {
+        let vitrine = self.start_unready();
+        let ready = patience::within(START, || {
+            let answer = vitrine.call("GET", "/readyz").try_send();
+            assert!(vitrine.process.exit_status().is_none(), "vitrine ended:\n{}", vitrine.log());
+            answer.filter(|answer| answer.status == 200)
+        });
+        assert!(ready.is_some(), "vitrine is not ready; its log:\n{}", vitrine.log());
+        vitrine
+    }
+
+    /// Starts it and waits only until it listens.
+    ///
+    /// # Panics
+    /// When it ends instead or does not listen in a minute, with its log.
+    pub fn start_unready(self) -> Vitrine {
+        let process = self.launch();
+        let address = patience::within(START, || {
+            assert!(process.exit_status().is_none(), "vitrine ended:\n{}", process.log());
+            process.log().lines().find_map(listening)
+        });
+        let Some(address) = address else {
+            panic!("vitrine wrote no line with the message `listening`; its log:\n{}", process.log());
+        };
+        Vitrine { process, url: format!("http://{address}") }
+    }
+
+    /// Starts it and waits for its end; gives the exit status and what it wrote.
+    ///
+    /// # Panics
+    /// When it goes on running for a minute.
+    pub fn end(self) -> (i32, String) {
+        let process = self.launch();
+        let Some(status) = process.ended_within(START) else {
+            panic!("vitrine should have refused to start; its log:\n{}", process.log());
+        };
+        (status, process.log())
+    }
+
+    fn launch(self) -> Supervised {
+        let directory = tempfile::Builder::new()
+            .prefix("vitrine-service-")
+            .tempdir()
+            .expect("a temporary directory")
+            .keep();
+        // A clean environment: nothing of the caller's own settings, and a home that goes with the process.
+        let mut program = Program::new("env").arg("-i").arg("-C").arg(&directory);
+        program = program
+            .arg(variable("HOME", directory.as_os_str()))
+            .arg(variable("TMPDIR", directory.as_os_str()));
+        for (name, value) in self.settings {
+            program = program.arg(variable(&name, value.as_ref()));
+        }
+        let log = directory.join("log");
+        program
+            .arg(executable())
+            .args(self.arguments)
+            .stopped_by("TERM KILL")
+            .removing(&directory)
+            .start(&log)
+    }
+}
+
+fn variable(name: &str, value: &std::ffi::OsStr) -> std::ffi::OsString {
+    let mut variable = std::ffi::OsString::from(name);
+    variable.push("=");
+    variable.push(value);
+    variable
+}
+
+/// A `vitrine` command that runs to its end, in an environment without any other setting.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(executable());
+    command.args(arguments).env_clear().stdin(Stdio::null());
+    command
+}
+
+/// Both outputs of a finished command.
+pub fn said(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+/// The address in a log line `{"message":"listening","address":"127.0.0.1:PORT",…}`, fields nested or not.
+fn listening(line: &str) -> Option<String> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    let fields = line.get("fields").unwrap_or(&line);
+    let here = fields["message"] == "listening";
+    here.then(|| fields["address"].as_str().map(str::to_owned)).flatten()
+}
+
+/// The program under test.
+pub fn executable() -> &'static Path {
+    static EXECUTABLE: LazyLock<PathBuf> = LazyLock::new(|| match std::env::var_os("VITRINE_TEST_BINARY") {
+        Some(path) => std::path::absolute(path).expect("a path in VITRINE_TEST_BINARY"),
+        None => build(),
+    });
+    &EXECUTABLE
+}
+
+fn build() -> PathBuf {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args([
+            "build",
+            "--package",
+            "vitrine",
+            "--bin",
+            "vitrine",
+            "--message-format",
+            "json-render-diagnostics",
+        ])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .expect("cargo can be started");
+    assert!(output.status.success(), "the vitrine program does not build");
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter(|message| message["target"]["name"] == "vitrine")
+        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .expect("cargo names the executable it built")
+}
