@@ -1,0 +1,33 @@
+"""With a built `vitrine` at hand: its own `check-config` on the environment that each overlay gives the service."""
+
+import pathlib
+import subprocess
+import tempfile
+
+from . import product
+from .pods import containers, environment, is_vitrine, pod_spec
+from .rendering import Rendering
+
+STAND_INS = {
+    "VITRINE_DATABASE__URL_FILE": "postgres://vitrine:not-a-password@database.example.org:5432/vitrine",
+    "VITRINE_KEYSTONE__PASSWORD_FILE": "not-a-password",
+    "VITRINE_KEYSTONE__APPLICATION_CREDENTIAL_SECRET_FILE": "not-a-secret",
+}
+
+
+def complaints(rendering: Rendering, binary: pathlib.Path) -> list[str]:
+    """Nothing is started: `check-config` reads settings and ends."""
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for container in containers(pod_spec(rendering.named("Deployment", "vitrine"))):
+            if not is_vitrine(container):
+                continue
+            seen = environment(rendering, container)
+            for name in product.SECRET_FILE_VARIABLES & set(seen):
+                file = pathlib.Path(folder) / name
+                file.write_text(STAND_INS[name])
+                seen[name] = str(file)
+            done = subprocess.run([str(binary), "check-config"], env=seen, capture_output=True, text=True, check=False)
+            if done.returncode != 0:
+                found.append(f"container {container['name']}: check-config: {done.stderr.strip() or done.stdout.strip()}")
+    return found

@@ -1,0 +1,68 @@
+"""What the deployment files may rely on about `vitrine` itself: its configuration keys, ports, paths and subcommands."""
+
+SUBCOMMANDS = ("serve", "migrate", "check-config", "dev")
+API_PORT = 9292
+METRICS_PORT = 9293
+LIVE_PATH = "/livez"
+READY_PATH = "/readyz"
+METRICS_PATH = "/metrics"
+# The user of the image, the last stage of deploy/Dockerfile.
+USER = 65532
+# Seconds that running requests get after SIGTERM, unless VITRINE_SHUTDOWN__GRACE says otherwise.
+SHUTDOWN_GRACE = 25
+
+# As in the configuration file; the environment's name has two underscores for a dot.
+KEYS = (
+    "listen",
+    "metrics_listen",
+    "public_endpoint",
+    "database.url",
+    "database.pool_size",
+    "keystone.auth_url",
+    "keystone.public_url",
+    "keystone.username",
+    "keystone.password",
+    "keystone.project_name",
+    "keystone.user_domain_id",
+    "keystone.project_domain_id",
+    "keystone.application_credential_id",
+    "keystone.application_credential_secret",
+    "keystone.token_cache_ttl",
+    "keystone.jws_public_keys",
+    "policy_file",
+    "sharing.private_images",
+    "limits.members_per_image",
+    "log.format",
+    "log.level",
+    "shutdown.grace",
+)
+# These may be named as a file (`…_file`) and, in deployment files, must be.
+SECRET_KEYS = ("database.url", "keystone.password", "keystone.application_credential_secret")
+
+
+def variable(key: str) -> str:
+    """The environment variable of a key."""
+    return "VITRINE_" + key.upper().replace(".", "__")
+
+
+SECRET_VARIABLES = {variable(key) for key in SECRET_KEYS}
+SECRET_FILE_VARIABLES = {name + "_FILE" for name in SECRET_VARIABLES}
+VARIABLES = {variable(key) for key in KEYS} | SECRET_FILE_VARIABLES
+
+
+def complaints_about_environment(environment: dict[str, str]) -> list[str]:
+    """Unknown variables, secrets in plain sight, and addresses on other ports than the ones everything else names."""
+    found = []
+    for name, value in environment.items():
+        if not name.startswith("VITRINE_"):
+            found.append(f"{name} is not a variable of vitrine")
+        elif name not in VARIABLES:
+            found.append(f"{name} is not a configuration key; vitrine would refuse to start")
+        elif name in SECRET_VARIABLES:
+            found.append(f"{name} is a secret in plain sight; use {name}_FILE")
+        elif str(value).strip() == "":
+            found.append(f"{name} is empty")
+    for name, port in (("VITRINE_LISTEN", API_PORT), ("VITRINE_METRICS_LISTEN", METRICS_PORT)):
+        if name in environment and environment[name] != f"0.0.0.0:{port}":
+            found.append(f"{name} is {environment[name]}, not 0.0.0.0:{port}")
+    return found
