@@ -154,6 +154,21 @@ impl Keystone {
         server.expect("a Keystone that runs").end("TERM");
     }
 
+    /// Leaves it listening but answering nobody, until [`Keystone::resume`].
+    pub fn pause(&self) {
+        self.signal("STOP");
+    }
+
+    /// Lets a paused Keystone answer again.
+    pub fn resume(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let server = self.server.lock().expect("no panic while holding the server");
+        server.as_ref().expect("a Keystone that runs").signal(name);
+    }
+
     /// The address clients are given: `http://127.0.0.1:PORT/v3`.
     pub fn auth_url(&self) -> String {
         format!("http://127.0.0.1:{}/v3", self.port)

@@ -12,17 +12,21 @@
     reason = "this crate only runs inside tests: a panic is how it reports, and standard error is where a person looks"
 )]
 
+pub mod client;
 pub mod http;
 pub mod kept;
 pub mod keystone;
+pub mod party;
 pub mod patience;
 pub mod postgres;
 pub mod python;
 pub mod supervised;
 pub mod vitrine;
 
+pub use client::Client;
 pub use http::{Answer, Call};
 pub use keystone::Keystone;
+pub use party::Party;
 pub use postgres::{Database, Postgres};
 pub use supervised::Supervised;
 pub use vitrine::Vitrine;

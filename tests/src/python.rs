@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 use crate::kept;
@@ -48,18 +48,22 @@ impl Python {
     }
 
     /// A program of the environment that sees nothing of the caller's own OpenStack settings, proxies or home.
+    ///
+    /// Its standard input is closed, as in a cron job: the image clients take a pipe or an empty file there for
+    /// image data.
     pub fn command(&self, program: &str, home: &Path) -> Command {
-        let mut command = Command::new(self.program(program));
+        let mut command = Command::new("sh");
         let path = std::env::var_os("PATH").unwrap_or_default();
         let programs = std::iter::once(self.directory.join("bin")).chain(std::env::split_paths(&path));
         command
+            .args(["-c", r#"exec "$0" "$@" <&-"#])
+            .arg(self.program(program))
             .env_clear()
             .env("PATH", std::env::join_paths(programs).expect("directories without a colon"))
             .env("HOME", home)
             .env("LC_ALL", "C.UTF-8")
             .env("PYTHONWARNINGS", "ignore")
-            .current_dir(home)
-            .stdin(Stdio::null());
+            .current_dir(home);
         command
     }
 }

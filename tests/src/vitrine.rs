@@ -69,6 +69,19 @@ impl Vitrine {
         Call::new(method, format!("{}{path}", self.url))
     }
 
+    /// The path of the `clouds.yaml` that `vitrine dev` announced.
+    ///
+    /// # Panics
+    /// When it announced none, with what it wrote.
+    pub fn clouds(&self) -> String {
+        let log = self.log();
+        let path = log.split(|letter: char| letter.is_whitespace() || "\"'`=".contains(letter));
+        let path = path
+            .map(|word| word.trim_end_matches(['.', ',', ';', ':']))
+            .find(|word| word.ends_with("clouds.yaml"));
+        path.unwrap_or_else(|| panic!("no path of a clouds.yaml in\n{log}")).to_owned()
+    }
+
     /// All it has written so far.
     pub fn log(&self) -> String {
         self.process.log()

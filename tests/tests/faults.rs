@@ -1,0 +1,172 @@
+//! What clients see when Postgres or Keystone is away, hangs or comes back, and when the service is told to stop.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a story fails by panicking")]
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use testbed::keystone::{Options, Scope};
+use testbed::postgres::Durability;
+use testbed::{Answer, Call, Keystone, Party, Postgres, Vitrine, patience};
+
+const RECOVERY: Duration = Duration::from_secs(20);
+
+/// An answer that tells the client to come back, in time.
+#[track_caller]
+fn come_back(call: Call, within: Duration) {
+    let asked = Instant::now();
+    let answer = call.send();
+    let took = asked.elapsed();
+    assert_eq!(answer.status, 503, "{answer:#?}");
+    let after = answer.header("retry-after").and_then(|seconds| seconds.parse::<u32>().ok());
+    assert!(after.is_some_and(|seconds| (1..=60).contains(&seconds)), "Retry-After in {answer:#?}");
+    assert_eq!(answer.json()["error"]["code"], 503, "{answer:#?}");
+    assert!(took <= within, "answered after {took:?}");
+}
+
+#[test]
+fn a_killed_database_is_a_503_that_passes_when_it_is_back() {
+    let keystone = Keystone::shared();
+    let postgres = Postgres::private(Durability::Kept);
+    let database = postgres.database();
+    let vitrine = Vitrine::serve(&database, keystone).start();
+    let owner = Party::new(keystone, "owner", &["member"]);
+    let image = image(&vitrine, &owner);
+    let show = || vitrine.call("GET", &image).token(&owner.token);
+    show().send().expect(200);
+
+    postgres.kill();
+    for _ in 0..3 {
+        come_back(show(), Duration::from_secs(6));
+    }
+    let share = vitrine.call("POST", &format!("{image}/members")).token(&owner.token);
+    come_back(share.json(&json!({"member": "somebody"})), Duration::from_secs(6));
+    vitrine.call("GET", "/livez").send().expect(200);
+    vitrine.call("GET", "/readyz").send().expect(503);
+
+    postgres.start();
+    patience::until("the image to be shown again", RECOVERY, || answered(show(), 200));
+    patience::until("the service to be ready again", RECOVERY, || {
+        answered(vitrine.call("GET", "/readyz"), 200)
+    });
+    let members =
+        vitrine.call("GET", &format!("{image}/members")).token(&owner.token).send().expect(200).json();
+    assert_eq!(members["members"], json!([]), "a call that was answered 503 has changed something");
+    vitrine.stop();
+}
+
+#[test]
+fn a_stopped_keystone_is_a_503_for_tokens_not_seen_before_and_never_a_401() {
+    let keystone = Keystone::private(Options::default());
+    let database = Postgres::shared().database();
+    let vitrine = Vitrine::serve(&database, &keystone).start();
+    let owner = Party::new(&keystone, "owner", &["member"]);
+    let image = image(&vitrine, &owner);
+    let unseen = keystone.token(&owner.user, Scope::Project(&owner.project));
+    let show = |token: &str| vitrine.call("GET", &image).token(token);
+
+    keystone.stop();
+    for _ in 0..20 {
+        come_back(show(&unseen), Duration::from_secs(6));
+    }
+    show(&owner.token).send().expect(200);
+    vitrine.call("GET", &image).send().expect(401);
+    vitrine.call("GET", "/livez").send().expect(200);
+
+    keystone.start();
+    patience::until("the unseen token to be accepted", RECOVERY, || answered(show(&unseen), 200));
+    keystone.revoke(&unseen);
+    let fresh = keystone.token(&owner.user, Scope::Project(&owner.project));
+    keystone.revoke(&fresh);
+    let refused = show(&fresh).send().expect(401);
+    let challenge = format!("Keystone uri=\"{}\"", keystone.auth_url());
+    let told = refused.header("www-authenticate").expect("a challenge");
+    assert!(told == challenge || format!("{told}/") == challenge, "{told}");
+    vitrine.stop();
+}
+
+#[test]
+fn a_keystone_that_hangs_is_a_503_within_six_seconds() {
+    let keystone = Keystone::private(Options::default());
+    let database = Postgres::shared().database();
+    let vitrine = Vitrine::serve(&database, &keystone).start();
+    let owner = Party::new(&keystone, "owner", &["member"]);
+    keystone.pause();
+    come_back(vitrine.call("GET", "/v2/images").token(&owner.token), Duration::from_secs(6));
+    keystone.resume();
+    let list = || vitrine.call("GET", "/v2/images").token(&owner.token);
+    patience::until("the token to be accepted", RECOVERY, || answered(list(), 200));
+    vitrine.stop();
+}
+
+#[test]
+fn a_service_started_before_its_keystone_lives_and_is_ready_once_keystone_answers() {
+    let keystone = Keystone::private(Options::default());
+    let database = Postgres::shared().database();
+    let owner = Party::new(&keystone, "owner", &["member"]);
+    keystone.stop();
+    let vitrine = Vitrine::serve(&database, &keystone).start_unready();
+    vitrine.call("GET", "/livez").send().expect(200);
+    vitrine.call("GET", "/readyz").send().expect(503);
+    come_back(vitrine.call("GET", "/v2/images").token(&owner.token), Duration::from_secs(6));
+
+    keystone.start();
+    patience::until("the service to be ready", RECOVERY, || answered(vitrine.call("GET", "/readyz"), 200));
+    vitrine.call("GET", "/v2/images").token(&owner.token).send().expect(200);
+    vitrine.stop();
+}
+
+#[test]
+fn told_to_stop_the_service_finishes_the_request_it_has_begun() {
+    let keystone = Keystone::shared();
+    let database = Postgres::shared().database();
+    let vitrine = Vitrine::serve(&database, keystone).start();
+    let owner = Party::new(keystone, "owner", &["member"]);
+    let image = image(&vitrine, &owner);
+
+    let body = json!({"member": "somebody"}).to_string();
+    let (first, rest) = body.split_at(body.len() / 2);
+    let address = vitrine.url().trim_start_matches("http://");
+    let mut connection = TcpStream::connect(address).expect("it listens");
+    let (token, length) = (&owner.token, body.len());
+    let head = format!(
+        "POST {image}/members HTTP/1.1\r\nHost: {address}\r\nX-Auth-Token: {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+    );
+    connection
+        .write_all(head.as_bytes())
+        .and_then(|()| connection.write_all(first.as_bytes()))
+        .expect("half a request");
+    // Another request, answered after the half one has arrived: the service has begun that one.
+    vitrine.call("GET", &image).token(&owner.token).send().expect(200);
+
+    vitrine.process().signal("TERM");
+    patience::until("new connections to be refused", Duration::from_secs(5), || {
+        TcpStream::connect(address).err()
+    });
+    connection.write_all(rest.as_bytes()).expect("the other half");
+    let mut answer = String::new();
+    connection.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(vitrine.process().ended_within(Duration::from_secs(10)), Some(0), "{}", vitrine.log());
+
+    let again = Vitrine::serve(&database, keystone).start();
+    let path = format!("{image}/members/somebody");
+    again.call("GET", &path).token(&owner.token).send().expect(200);
+    again.stop();
+}
+
+/// The path of a new shared image.
+fn image(vitrine: &Vitrine, owner: &Party) -> String {
+    let new: Value = json!({"name": "poster", "visibility": "shared"});
+    let image = vitrine.call("POST", "/v2/images").token(&owner.token).json(&new).send().expect(201).json();
+    format!("/v2/images/{}", image["id"].as_str().expect("an id"))
+}
+
+/// The answer if it has this status; never a 401, which would send clients away to sign in for nothing.
+fn answered(call: Call, status: u16) -> Option<Answer> {
+    let answer = call.try_send()?;
+    assert!(answer.status != 401 && answer.status != 500, "{answer:#?}");
+    (answer.status == status).then_some(answer)
+}
