@@ -1,1 +1,46 @@
 #![doc = include_str!("../README.md")]
+
+mod answer;
+mod app;
+mod auth;
+mod body;
+mod error;
+mod health;
+mod images;
+mod members;
+mod metrics;
+mod page;
+mod path;
+mod request_id;
+pub mod routes;
+mod schemas;
+mod tags;
+mod versions;
+
+pub use app::{App, Settings};
+pub use metrics::Metrics;
+
+use actix_web::{
+    body::MessageBody,
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
+    middleware::from_fn,
+    web,
+};
+
+/// The whole API as an actix application: what the binary serves and what tests call.
+///
+/// # Errors of the application
+/// None escape: every failure is an answer with a body a client can read.
+pub fn application(
+    app: web::Data<App>,
+) -> actix_web::App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody>,
+        Error = actix_web::Error,
+        InitError = (),
+    >,
+> {
+    actix_web::App::new().app_data(app).configure(routes::configure).wrap(from_fn(answer::answer))
+}

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     caller::{Caller, Context},
-    error::{Conflict, Denied, Error, Result},
+    error::{Conflict, Denied, Error, Missing, Result},
     image::{CONTAINER_FORMATS, DISK_FORMATS, Image, ImageAccess, ImageId, ImageStatus, Visibility},
     limits,
     listing::Listing,
@@ -67,6 +67,10 @@ pub enum Edit {
     Hidden(bool),
     /// These tags instead.
     Tags(BTreeSet<String>),
+    /// This tag too.
+    AddTag(String),
+    /// Without this tag, which must be there.
+    RemoveTag(String),
     /// This property, new or not.
     AddProperty(String, String),
     /// This property, which must be there.
@@ -240,6 +244,11 @@ fn apply(cx: Context<'_>, edit: &Edit, image: &mut Image) -> Result<()> {
         Edit::Protected(protected) => image.protected = *protected,
         Edit::Hidden(hidden) => image.hidden = *hidden,
         Edit::Tags(tags) => image.tags.clone_from(tags),
+        Edit::AddTag(tag) => {
+            image.tags.insert(tag.clone());
+        }
+        Edit::RemoveTag(tag) if image.tags.remove(tag) => {}
+        Edit::RemoveTag(tag) => return Err(Error::NotFound(Missing::Tag(image.id, tag.clone()))),
         Edit::AddProperty(name, value) => {
             image.properties.insert(name.clone(), value.clone());
         }

@@ -56,6 +56,8 @@ pub enum Missing {
     Image(String),
     /// A membership of this project in this image.
     Member(ImageId, ProjectId),
+    /// This tag of this image.
+    Tag(ImageId, String),
 }
 
 /// How much of an id that names nothing is repeated in the answer, in characters.
@@ -71,6 +73,7 @@ impl fmt::Display for Missing {
             Self::Member(image, project) => {
                 write!(f, "{project} not found in the member list of the image {image}.")
             }
+            Self::Tag(image, tag) => write!(f, "Image {image} has no tag {tag}."),
         }
     }
 }

@@ -1,0 +1,96 @@
+//! Around every request: its id, the version in its path, the form of its errors, its line in the log, its figures.
+
+use std::time::{Duration, Instant};
+
+use actix_web::{
+    HttpMessage, HttpRequest,
+    body::{BoxBody, EitherBody, MessageBody},
+    dev::{ServiceRequest, ServiceResponse},
+    http::header::HeaderValue,
+    middleware::Next,
+    web,
+};
+
+use crate::{
+    app::App,
+    auth::Auth,
+    error::ApiError,
+    request_id::{self, RequestId},
+    versions,
+};
+
+pub(crate) async fn answer<B: MessageBody>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
+    let started = Instant::now();
+    let id = RequestId::new(request.headers());
+    let id_header = HeaderValue::from_str(&id.local);
+    request.extensions_mut().insert(id);
+    versions::fold(&mut request);
+    let asked = request.request().clone();
+
+    let mut response = match next.call(request).await {
+        Ok(response) => match response.response().error().and_then(|error| error.as_error::<ApiError>()) {
+            Some(error) => {
+                let rendered = error.response(asked.headers());
+                log_cause(&asked, error);
+                response.into_response(rendered).map_into_right_body()
+            }
+            None => response.map_into_left_body(),
+        },
+        Err(error) => {
+            let rendered = match error.as_error::<ApiError>() {
+                Some(error) => {
+                    log_cause(&asked, error);
+                    error.response(asked.headers())
+                }
+                None => error.error_response(),
+            };
+            ServiceResponse::new(asked.clone(), rendered).map_into_right_body()
+        }
+    };
+    if let Ok(id) = id_header {
+        response.headers_mut().insert(request_id::HEADER, id);
+    }
+    note(&asked, response.status().as_u16(), started.elapsed());
+    Ok(response)
+}
+
+/// One line a request, and its figures. The query is left out: it may name things that are nobody's business.
+fn note(request: &HttpRequest, status: u16, took: Duration) {
+    let id = RequestId::of(request);
+    let route = request.match_pattern();
+    let route = route.as_deref().unwrap_or("unmatched");
+    if let Some(app) = request.app_data::<web::Data<App>>() {
+        app.metrics.answered(request.method().as_str(), route, status, took);
+    }
+    let extensions = request.extensions();
+    let caller = extensions.get::<Auth>().map(|auth| auth.0.as_ref());
+    tracing::info!(
+        target: "vitrine::request",
+        request_id = &*id.local,
+        global_request_id = id.global.as_deref(),
+        method = request.method().as_str(),
+        route,
+        path = request.uri().path(),
+        status,
+        duration_ms = took.as_secs_f64() * 1e3,
+        project = caller.and_then(|caller| caller.project.as_ref()).map(tracing::field::display),
+        user = caller.map(|caller| tracing::field::display(&caller.user)),
+        "answered"
+    );
+}
+
+/// What the client must not see and the operator must: the chain of causes of a 5xx.
+fn log_cause(request: &HttpRequest, error: &ApiError) {
+    let Some(cause) = error.cause() else { return };
+    let mut chain = cause.to_string();
+    let mut deeper = cause.source();
+    while let Some(cause) = deeper {
+        chain.push_str(": ");
+        chain.push_str(&cause.to_string());
+        deeper = cause.source();
+    }
+    tracing::error!(target: "vitrine::request", request_id = &*RequestId::of(request).local, cause = chain, "{error}");
+}

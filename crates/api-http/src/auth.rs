@@ -1,0 +1,68 @@
+//! Who asks: before anything else under `/v2`, the token.
+
+use std::{
+    future::{Ready, ready},
+    sync::Arc,
+};
+
+use actix_web::{
+    FromRequest, HttpMessage, HttpRequest,
+    body::MessageBody,
+    dev::{Payload, ServiceRequest, ServiceResponse},
+    http::header::HeaderName,
+    middleware::Next,
+    web,
+};
+use core_domain::{caller::Caller, tokens::TokenError};
+
+use crate::{app::App, error::ApiError, request_id::RequestId};
+
+/// The header that carries the token.
+const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+
+/// The caller, vouched for. No other header says who a caller is.
+#[derive(Clone)]
+pub(crate) struct Auth(pub(crate) Arc<Caller>);
+
+/// Lets a request under `/v2` pass if somebody vouches for its bearer: 401 and 503 come before 404 and 405.
+pub(crate) async fn authenticate<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let caller = vouched_for(request.request()).await?;
+    request.extensions_mut().insert(Auth(caller));
+    next.call(request).await
+}
+
+async fn vouched_for(request: &HttpRequest) -> Result<Arc<Caller>, ApiError> {
+    let app = App::of(request)?;
+    let token = request.headers().get(TOKEN).map(|value| value.to_str().unwrap_or_default().trim());
+    let verdict = match token {
+        None | Some("") => Err(TokenError::Rejected),
+        Some(token) => {
+            let id = RequestId::of(request);
+            app.tokens.validate(token, id.handed_on()).await
+        }
+    };
+    verdict.map_err(|error| ApiError::Token(error, app.settings.identity_uri.clone()))
+}
+
+impl App {
+    /// The application behind a request.
+    pub(crate) fn of(request: &HttpRequest) -> Result<&web::Data<Self>, ApiError> {
+        request.app_data::<web::Data<Self>>().ok_or_else(|| {
+            ApiError::Domain(core_domain::Error::Internal("the application has no data".into()))
+        })
+    }
+}
+
+impl FromRequest for Auth {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(request.extensions().get::<Self>().cloned().ok_or_else(|| {
+            ApiError::Domain(core_domain::Error::Internal("a route with a caller outside /v2".into()))
+        }))
+    }
+}

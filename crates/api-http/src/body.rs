@@ -1,0 +1,139 @@
+//! Bodies: read within limits, refused in the order media type (415), size (413), form (400).
+
+use std::{future::Future, pin::Pin};
+
+use actix_web::{
+    FromRequest, HttpRequest, HttpResponse,
+    dev::Payload,
+    http::header,
+    rt::time::timeout,
+    web::{self, BytesMut},
+};
+use futures_util::StreamExt;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::{app::App, error::ApiError};
+
+/// A JSON body, read into what a handler needs of it.
+pub(crate) struct Body<T>(pub(crate) T);
+
+/// What can be read from a JSON body.
+pub(crate) trait FromJson: Sized {
+    /// Which media types carry it.
+    const MEDIA: Media = Media::Json;
+
+    /// Reads it; the error says what would be right.
+    fn from_json(body: Value) -> Result<Self, ApiError>;
+
+    /// As above, where the media type makes a difference.
+    fn from_json_as(_media_type: &str, body: Value) -> Result<Self, ApiError> {
+        Self::from_json(body)
+    }
+}
+
+/// Families of media types.
+#[derive(Clone, Copy)]
+pub(crate) enum Media {
+    /// JSON by any of the names under which clients send it.
+    Json,
+    /// The JSON patches of images.
+    ImagePatch,
+}
+
+/// `curl -d` calls everything a form, and one of the sources' examples sends JSON so.
+const JSON_TYPES: [&str; 2] = ["application/json", "application/x-www-form-urlencoded"];
+/// The two dialects of image patches.
+pub(crate) const PATCH_TYPES: [&str; 2] =
+    ["application/openstack-images-v2.1-json-patch", "application/openstack-images-v2.0-json-patch"];
+
+impl Media {
+    fn accepts(self, media_type: &str) -> Result<(), ApiError> {
+        let fits = |types: &[&str]| types.iter().any(|fit| media_type.eq_ignore_ascii_case(fit));
+        match self {
+            Self::Json if media_type.is_empty() || fits(&JSON_TYPES) => Ok(()),
+            Self::Json => Err(ApiError::MediaType("application/json")),
+            Self::ImagePatch if fits(&PATCH_TYPES) => Ok(()),
+            Self::ImagePatch => Err(ApiError::PatchMediaType(
+                "application/openstack-images-v2.1-json-patch, application/openstack-images-v2.0-json-patch",
+            )),
+        }
+    }
+}
+
+/// What of an oversized body is read and thrown away, so that the connection stays usable: this many times the limit.
+const DRAINED: usize = 16;
+
+impl<T: FromJson + 'static> FromRequest for Body<T> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        let payload = payload.take();
+        Box::pin(async move {
+            let app = App::of(&request)?;
+            let limit = app.settings.body_bytes;
+            let read = timeout(app.settings.deadline, read(payload, limit)).await;
+            let bytes = read.map_err(|_| ApiError::SlowBody)??;
+            let media_type = media_type(&request);
+            if bytes.as_ref().is_none_or(|bytes| !bytes.is_empty()) {
+                T::MEDIA.accepts(media_type)?;
+            }
+            let bytes = bytes.ok_or(ApiError::TooLarge(limit))?;
+            if bytes.is_empty() {
+                return Err(ApiError::Request("Body expected in request.".into()));
+            }
+            let body = serde_json::from_slice(&bytes)
+                .map_err(|error| ApiError::Request(format!("Malformed JSON in request body: {error}.")))?;
+            T::from_json_as(media_type, body).map(Body)
+        })
+    }
+}
+
+/// The media type without its parameters; empty if none is given.
+fn media_type(request: &HttpRequest) -> &str {
+    let value =
+        request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    value.split(';').next().unwrap_or_default().trim()
+}
+
+/// The whole body; `None` if it is larger than `limit`.
+async fn read(mut payload: Payload, limit: usize) -> Result<Option<BytesMut>, ApiError> {
+    let mut bytes = BytesMut::new();
+    let mut size = 0_usize;
+    while let Some(chunk) = payload.next().await {
+        let chunk =
+            chunk.map_err(|error| ApiError::Request(format!("The body could not be read: {error}.")))?;
+        size = size.saturating_add(chunk.len());
+        if size <= limit {
+            bytes.extend_from_slice(&chunk);
+        } else if size > limit.saturating_mul(DRAINED) {
+            break;
+        }
+    }
+    Ok((size <= limit).then_some(bytes))
+}
+
+/// An answer with a JSON body.
+pub(crate) fn json<T: Serialize>(
+    mut response: actix_web::HttpResponseBuilder,
+    body: &T,
+) -> Result<HttpResponse, ApiError> {
+    let mut bytes = Vec::with_capacity(512);
+    serde_json::to_writer(&mut bytes, body)
+        .map_err(|error| ApiError::Domain(core_domain::Error::Internal(Box::new(error))))?;
+    Ok(response
+        .insert_header((header::CONTENT_TYPE, "application/json; charset=UTF-8"))
+        .body(web::Bytes::from(bytes)))
+}
+
+/// `200 OK` with a JSON body.
+pub(crate) fn ok<T: Serialize>(body: &T) -> Result<HttpResponse, ApiError> {
+    json(HttpResponse::Ok(), body)
+}
+
+/// A time as the API writes it: whole seconds, UTC.
+pub(crate) fn time(at: chrono::DateTime<chrono::Utc>) -> String {
+    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

@@ -1,0 +1,132 @@
+//! Every path and method of the API, on one page. What is not in [`TABLE`] does not exist, and the access matrix in
+//! `tests/` has a row for each line of it.
+
+use actix_web::{HttpResponse, Resource, http::Method, middleware::from_fn, web};
+
+use crate::{auth, error::ApiError, health, images, members, schemas, tags, versions};
+
+/// One line of the table.
+pub struct Route {
+    /// The method.
+    pub method: Method,
+    /// The path, with names in braces for what varies.
+    pub path: &'static str,
+    /// The methods of this path, for `Allow`.
+    pub allow: &'static str,
+    handler: fn() -> actix_web::Route,
+}
+
+impl Route {
+    /// Whether the call needs a token: all of `/v2` do.
+    #[must_use]
+    pub fn needs_token(&self) -> bool {
+        self.path.starts_with(V2)
+    }
+}
+
+const V2: &str = "/v2";
+const IMAGES: &str = "/v2/images";
+const IMAGE: &str = "/v2/images/{image_id}";
+const MEMBERS: &str = "/v2/images/{image_id}/members";
+const MEMBER: &str = "/v2/images/{image_id}/members/{member_id}";
+/// Where a path names its image.
+const IMAGE_ID: &str = "{image_id}";
+
+/// The table.
+#[rustfmt::skip]
+pub static TABLE: [Route; 21] = [
+    Route { method: Method::GET,    path: "/",            allow: "GET", handler: || web::get().to(versions::choices) },
+    Route { method: Method::GET,    path: "/versions",    allow: "GET", handler: || web::get().to(versions::list) },
+    Route { method: Method::GET,    path: "/healthcheck", allow: "GET", handler: || web::get().to(health::healthcheck) },
+    Route { method: Method::GET,    path: "/livez",       allow: "GET", handler: || web::get().to(health::livez) },
+    Route { method: Method::GET,    path: "/readyz",      allow: "GET", handler: || web::get().to(health::readyz) },
+
+    Route { method: Method::GET,    path: IMAGES,  allow: "GET, POST",          handler: || web::get().to(images::list) },
+    Route { method: Method::POST,   path: IMAGES,  allow: "GET, POST",          handler: || web::post().to(images::create) },
+    Route { method: Method::GET,    path: IMAGE,   allow: "GET, PATCH, DELETE", handler: || web::get().to(images::show) },
+    Route { method: Method::PATCH,  path: IMAGE,   allow: "GET, PATCH, DELETE", handler: || web::patch().to(images::change) },
+    Route { method: Method::DELETE, path: IMAGE,   allow: "GET, PATCH, DELETE", handler: || web::delete().to(images::delete) },
+
+    Route { method: Method::GET,    path: MEMBERS, allow: "GET, POST",          handler: || web::get().to(members::list) },
+    Route { method: Method::POST,   path: MEMBERS, allow: "GET, POST",          handler: || web::post().to(members::add) },
+    Route { method: Method::GET,    path: MEMBER,  allow: "GET, PUT, DELETE",   handler: || web::get().to(members::show) },
+    Route { method: Method::PUT,    path: MEMBER,  allow: "GET, PUT, DELETE",   handler: || web::put().to(members::set_status) },
+    Route { method: Method::DELETE, path: MEMBER,  allow: "GET, PUT, DELETE",   handler: || web::delete().to(members::remove) },
+
+    Route { method: Method::PUT,    path: "/v2/images/{image_id}/tags/{tag}", allow: "PUT, DELETE", handler: || web::put().to(tags::add) },
+    Route { method: Method::DELETE, path: "/v2/images/{image_id}/tags/{tag}", allow: "PUT, DELETE", handler: || web::delete().to(tags::remove) },
+
+    Route { method: Method::GET,    path: "/v2/schemas/image",   allow: "GET", handler: || web::get().to(schemas::image) },
+    Route { method: Method::GET,    path: "/v2/schemas/images",  allow: "GET", handler: || web::get().to(schemas::images) },
+    Route { method: Method::GET,    path: "/v2/schemas/member",  allow: "GET", handler: || web::get().to(schemas::member) },
+    Route { method: Method::GET,    path: "/v2/schemas/members", allow: "GET", handler: || web::get().to(schemas::members) },
+];
+
+/// Puts the table to work. Under `/v2` the token comes first, then the path (404), then the method (405).
+pub(crate) fn configure(config: &mut web::ServiceConfig) {
+    let mut v2 = web::scope(V2);
+    for path in paths() {
+        match path.strip_prefix(V2) {
+            Some(rest) => {
+                v2 = v2.service(resource(path, rest));
+                if rest.contains(&format!("{IMAGE_ID}/")) {
+                    v2 = v2.service(blank_image(path, &rest.replace(IMAGE_ID, "")));
+                }
+            }
+            None => {
+                config.service(resource(path, path));
+            }
+        }
+    }
+    config.service(v2.default_service(web::to(no_such_path)).wrap(from_fn(auth::authenticate)));
+    config.default_service(web::to(no_such_path));
+}
+
+fn paths() -> Vec<&'static str> {
+    let mut paths: Vec<&'static str> = Vec::new();
+    for route in &TABLE {
+        if !paths.contains(&route.path) {
+            paths.push(route.path);
+        }
+    }
+    paths
+}
+
+fn of(path: &str) -> impl Iterator<Item = &'static Route> {
+    TABLE.iter().filter(move |route| route.path == path)
+}
+
+fn resource(path: &str, pattern: &str) -> Resource {
+    let allow = of(path).next().map_or("", |route| route.allow);
+    of(path)
+        .fold(web::resource(pattern), |resource, route| resource.route((route.handler)()))
+        .default_service(web::to(move || async move { Err::<HttpResponse, _>(ApiError::Method(allow)) }))
+}
+
+/// `/v2/images//members/P` names no image: whatever the method, it is not allowed (sharing API, section 3).
+fn blank_image(path: &str, pattern: &str) -> Resource {
+    let allow = of(path).next().map_or("", |route| route.allow);
+    web::resource(pattern)
+        .default_service(web::to(move || async move { Err::<HttpResponse, _>(ApiError::BlankImage(allow)) }))
+}
+
+async fn no_such_path() -> Result<HttpResponse, ApiError> {
+    Err(ApiError::NoSuchPath)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TABLE;
+
+    #[test]
+    fn every_line_allows_exactly_the_methods_of_its_path() {
+        for route in &TABLE {
+            let methods: Vec<_> = TABLE
+                .iter()
+                .filter(|other| other.path == route.path)
+                .map(|other| other.method.as_str())
+                .collect();
+            assert_eq!(route.allow, methods.join(", "), "{}", route.path);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Which versions of the API there are, and what a version in a path means.
+
+use actix_web::{HttpRequest, HttpResponse, dev::ServiceRequest, http::Uri, web};
+use serde_json::{Value, json};
+
+use crate::{app::App, body, error::ApiError};
+
+/// The minor versions whose calls are built, newest first: 2.7 hidden images, 2.5 shared and community images, 2.1
+/// members, 2.0 image records. Those between and above them brought calls that are not here.
+const MINORS: [&str; 4] = ["v2.7", "v2.5", "v2.1", "v2.0"];
+
+/// `GET /`: 300, since the client has to choose.
+pub(crate) async fn choices(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    body::json(HttpResponse::MultipleChoices(), &document(&request)?)
+}
+
+/// `GET /versions`: the same as a plain answer.
+pub(crate) async fn list(request: HttpRequest) -> Result<HttpResponse, ApiError> {
+    body::ok(&document(&request)?)
+}
+
+fn document(request: &HttpRequest) -> Result<Value, ApiError> {
+    let href = format!("{}/v2/", base(request)?);
+    let version = |(place, id): (usize, &&str)| {
+        let status = if place == 0 { "CURRENT" } else { "SUPPORTED" };
+        json!({"id": id, "status": status, "links": [{"rel": "self", "href": href}]})
+    };
+    Ok(json!({"versions": MINORS.iter().enumerate().map(version).collect::<Vec<_>>()}))
+}
+
+/// Where clients reach this service: as configured, else as this client did.
+pub(crate) fn base(request: &HttpRequest) -> Result<String, ApiError> {
+    let app: &web::Data<App> = App::of(request)?;
+    Ok(match &app.settings.public_endpoint {
+        Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+        None => format!("http://{}", request.connection_info().host()),
+    })
+}
+
+/// `/v2.N/…` means `/v2/…` for the minor versions that are announced.
+pub(crate) fn fold(request: &mut ServiceRequest) {
+    let path = request.uri().path();
+    let Some(minor) = path.split('/').nth(1).filter(|first| MINORS.contains(first)) else { return };
+    let rest = &path[1 + minor.len()..];
+    let folded = match request.uri().query() {
+        Some(query) => format!("/v2{rest}?{query}"),
+        None => format!("/v2{rest}"),
+    };
+    if let Ok(uri) = folded.parse::<Uri>() {
+        request.match_info_mut().get_mut().update(&uri);
+        request.head_mut().uri = uri;
+    }
+}
