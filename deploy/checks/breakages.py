@@ -68,7 +68,8 @@ BREAKAGES = (
              "newName: registry.example.org/", "newName: registry.example.org:5000/", "see `index`"),
     Breakage("a Job that cannot be applied again", BASE + "migrate-job.yaml",
              "              value: json\n",
-             "              value: json\n          envFrom:\n            - configMapRef:\n                name: vitrine-settings\n",
+             "              value: json\n          envFrom:\n            - configMapRef:\n"
+             "                name: vitrine-settings\n",
              "a Job cannot be changed"),
     Breakage("a misspelt field of the compose file", "compose/compose.yaml",
              "healthcheck:", "healtcheck:", "not by the compose specification"),
