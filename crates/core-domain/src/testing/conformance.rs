@@ -1,1 +1,161 @@
-//! What every store must do.
+//! What every store must do, as plain functions on `&dyn Store`: this suite *is* the contract of the seam.
+//!
+//! A backend runs each case as a test of its own, on a store that is empty:
+//!
+//! ```ignore
+//! fn with_store(case: &dyn Fn(&dyn Store)) { case(&MyStore::new_and_empty()) }
+//! core_domain::conformance!(with_store);
+//! ```
+#![allow(clippy::expect_used, reason = "cases are tests: a panic is how they report")]
+
+mod images;
+mod listing;
+mod members;
+mod random;
+mod together;
+
+use crate::{
+    image::{Image, ImageAccess, ImageId},
+    member::{Member, MemberStatus},
+    project::ProjectId,
+    store::{Sight, Store},
+    testing::builders::{at, project},
+};
+
+/// A case: what it shows, and the function that fails if it is not so. The store must be empty and may be used from
+/// many threads at once.
+pub type Case = (&'static str, fn(&dyn Store));
+
+/// Runs the case of this name.
+///
+/// # Panics
+/// If the store does not do what the case says, or there is no such case.
+pub fn run(name: &str, store: &dyn Store) {
+    let (_, case) = CASES.iter().find(|(case, _)| *case == name).expect("a case of this name");
+    case(store);
+}
+
+/// Makes of one list the table of cases and the macro that turns each into a test; `$dollar` is a `$` for the latter.
+macro_rules! suite {
+    ($dollar:tt $( $group:ident { $( $case:ident, )* } )*) => {
+        /// Every case.
+        pub const CASES: &[Case] =
+            &[ $( $( (concat!(stringify!($group), "::", stringify!($case)), $group::$case), )* )* ];
+
+        /// Runs every case as a test of its own. `$with_store` is a function of the module this stands in that calls
+        /// what it is given with an empty store.
+        #[macro_export]
+        macro_rules! conformance {
+            ($dollar with_store:ident) => {
+                $( mod $group { $(
+                    #[test]
+                    fn $case() {
+                        let name = concat!(stringify!($group), "::", stringify!($case));
+                        super::$dollar with_store(&|store| $dollar crate::testing::conformance::run(name, store));
+                    }
+                )* } )*
+            };
+        }
+    };
+}
+
+suite! { $
+    images {
+        an_image_comes_back_as_it_was_kept,
+        an_image_that_is_not_there_is_none,
+        what_an_image_lacks_it_lacks_when_it_comes_back,
+        empty_tags_and_values_are_kept,
+        texts_are_kept_to_the_letter,
+        times_are_kept_to_the_microsecond,
+        as_many_tags_and_properties_as_allowed_are_kept,
+        a_change_sees_what_it_did,
+        a_change_that_is_dropped_never_was,
+        a_change_of_an_image_that_is_not_there_sees_nothing,
+        an_id_is_not_given_twice,
+        an_id_is_not_given_again_after_a_deletion,
+        an_id_is_free_again_when_its_change_was_dropped,
+        an_update_replaces_every_attribute_tag_and_property,
+        an_update_leaves_members_and_other_images_alone,
+        deleting_an_image_ends_its_memberships_and_no_others,
+        an_image_tells_whether_the_caller_is_a_member,
+    }
+    members {
+        a_membership_comes_back_as_it_was_kept,
+        there_is_no_sight_of_an_image_that_is_not_there,
+        a_sight_tells_the_callers_membership_and_the_one_asked_about_apart,
+        a_caller_without_a_project_has_no_membership,
+        member_ids_of_every_shape_are_kept_apart,
+        a_second_membership_is_a_conflict_and_the_first_stays,
+        members_are_counted_for_each_image_apart,
+        a_membership_that_is_dropped_never_was,
+        the_owner_and_admins_see_all_members_others_themselves,
+        nobody_owns_an_image_without_an_owner,
+        members_are_ordered_by_creation_then_project,
+        pages_of_members_hold_each_once,
+        a_page_of_no_members_still_tells_the_image,
+        a_status_is_set_and_the_time_moves_only_if_it_changed,
+        a_status_is_set_only_if_the_image_is_as_it_was_seen,
+        a_membership_is_deleted_once,
+        a_membership_is_deleted_only_if_the_image_is_as_it_was_seen,
+        a_project_that_is_added_again_starts_anew,
+    }
+    listing {
+        a_list_of_nothing_is_empty,
+        a_list_is_newest_first_and_ties_are_broken_by_id,
+        a_list_has_whole_images,
+        a_list_has_one_more_than_its_limit_if_there_are_more,
+        a_shared_image_is_listed_once_accepted,
+        texts_are_ordered_by_their_bytes_and_none_is_empty,
+        a_list_goes_on_after_an_image_that_is_gone,
+        every_list_agrees_with_the_predicate,
+        walking_pages_gives_each_image_once_in_order,
+    }
+    together {
+        the_limit_of_members_is_exact,
+        the_limit_of_members_is_exact_for_an_image_just_being_made,
+        one_of_many_adding_the_same_project_succeeds,
+        one_of_many_making_the_same_image_succeeds,
+        changes_of_one_image_come_one_after_another,
+        adding_and_removing_at_once_leaves_a_serial_outcome,
+        answering_while_removed_and_added_leaves_a_serial_outcome,
+        whoever_was_removed_stays_removed,
+        readers_see_a_change_whole_or_not_at_all,
+        a_private_image_is_never_seen_with_members,
+    }
+}
+
+/// Keeps an image.
+fn keep(store: &dyn Store, image: &Image) {
+    store.write(image.id, |tx| tx.insert_image(image)).expect("a new image");
+}
+
+/// Keeps a membership, made at `second`.
+fn share(store: &dyn Store, image: &Image, with: &str, status: MemberStatus, second: i64) -> Member {
+    let member = Member { status, ..Member::offered(image.id, project(with), at(second)) };
+    store.write(image.id, |tx| tx.insert_member(&member)).expect("a new membership");
+    member
+}
+
+fn sight(store: &dyn Store, image: &Image, caller: &str, member: &str) -> Sight {
+    let sight = store.sight(image.id, Some(&project(caller)), &project(member));
+    sight.expect("a look").expect("the image")
+}
+
+fn membership(store: &dyn Store, image: ImageId, member: &ProjectId) -> Option<Member> {
+    store.sight(image, None, member).expect("a look").expect("the image").member
+}
+
+fn find(store: &dyn Store, id: ImageId) -> Option<Image> {
+    store.image(id, None).expect("a look").map(|(image, _)| image)
+}
+
+/// Ways in which an image may be another than `seen` said.
+fn outdated(seen: &ImageAccess) -> [ImageAccess; 4] {
+    use crate::image::Visibility;
+    [
+        ImageAccess { visibility: Visibility::Private, ..seen.clone() },
+        ImageAccess { owner: Some(project("another owner")), ..seen.clone() },
+        ImageAccess { owner: None, ..seen.clone() },
+        ImageAccess { id: ImageId::random(), ..seen.clone() },
+    ]
+}

@@ -1,0 +1,264 @@
+//! One image at a time.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::TimeDelta;
+
+use super::{find, keep, membership, share};
+use crate::{
+    error::{Conflict, Error},
+    image::{Image, ImageId, ImageStatus, Visibility},
+    member::{Member, MemberStatus},
+    store::Store,
+    testing::builders::{an_image, at, project},
+    text,
+};
+
+/// An image with something everywhere.
+pub(super) fn full(owner: &str) -> Image {
+    Image {
+        visibility: Visibility::Community,
+        status: ImageStatus::Active,
+        name: Some("Debian 13".to_owned()),
+        container_format: Some("bare".to_owned()),
+        disk_format: Some("qcow2".to_owned()),
+        min_disk: i32::MAX,
+        min_ram: 512,
+        protected: true,
+        hidden: true,
+        updated_at: at(1),
+        tags: BTreeSet::from(["b".to_owned(), "a".to_owned(), "B".to_owned()]),
+        properties: BTreeMap::from([
+            ("os_distro".to_owned(), "debian".to_owned()),
+            ("arch".to_owned(), "x86_64".to_owned()),
+        ]),
+        ..an_image(owner)
+    }
+}
+
+pub(super) fn an_image_comes_back_as_it_was_kept(store: &dyn Store) {
+    for status in ImageStatus::ALL {
+        for visibility in Visibility::ALL {
+            let image = Image { id: ImageId::random(), status, visibility, ..full("owner") };
+            keep(store, &image);
+            assert_eq!(find(store, image.id), Some(image));
+        }
+    }
+}
+
+pub(super) fn an_image_that_is_not_there_is_none(store: &dyn Store) {
+    keep(store, &full("owner"));
+    assert_eq!(store.image(ImageId::random(), Some(&project("owner"))).expect("a look"), None);
+    store.ping().expect("a store that answers");
+}
+
+pub(super) fn what_an_image_lacks_it_lacks_when_it_comes_back(store: &dyn Store) {
+    let image = Image { owner: None, ..an_image("owner") };
+    keep(store, &image);
+    assert_eq!(find(store, image.id), Some(image));
+}
+
+pub(super) fn empty_tags_and_values_are_kept(store: &dyn Store) {
+    let empty = Image {
+        name: Some(String::new()),
+        tags: BTreeSet::from([String::new()]),
+        properties: BTreeMap::from([("empty".to_owned(), String::new())]),
+        ..an_image("owner")
+    };
+    keep(store, &empty);
+    assert_eq!(find(store, empty.id), Some(empty.clone()));
+    let fuller = Image {
+        tags: BTreeSet::from([String::new(), "a".to_owned()]),
+        properties: BTreeMap::from([("a".to_owned(), String::new()), ("b".to_owned(), String::new())]),
+        ..empty
+    };
+    store.write(fuller.id, |tx| tx.update_image(&fuller)).expect("a change");
+    assert_eq!(find(store, fuller.id), Some(fuller));
+}
+
+pub(super) fn texts_are_kept_to_the_letter(store: &dyn Store) {
+    let odd = [
+        "Robert'); DROP TABLE images;--",
+        "\"quoted\" `and` \\slashed/ %percent_ {} []",
+        " blanks around\t\r\n",
+        "Zürich Ελλάδα 日本 🦀 a\u{301} \u{e1} \u{202e}left",
+        "\u{10ffff}",
+        &"é".repeat(text::MAX_CHARS),
+    ];
+    for text in odd {
+        let image = Image {
+            name: Some(text.to_owned()),
+            tags: odd.into_iter().map(ToOwned::to_owned).collect(),
+            properties: BTreeMap::from([(text.to_owned(), text.to_owned())]),
+            ..an_image("owner")
+        };
+        keep(store, &image);
+        assert_eq!(find(store, image.id), Some(image));
+    }
+}
+
+pub(super) fn times_are_kept_to_the_microsecond(store: &dyn Store) {
+    for micros in [0, 1, 10, 999, 1000, 120_000, 999_999] {
+        let made = at(5) + TimeDelta::microseconds(micros);
+        let image =
+            Image { created_at: made, updated_at: at(7) - TimeDelta::microseconds(1), ..an_image("owner") };
+        keep(store, &image);
+        let member = Member { updated_at: at(9), ..Member::offered(image.id, project("p"), made) };
+        store.write(image.id, |tx| tx.insert_member(&member)).expect("a membership");
+        assert_eq!(membership(store, image.id, &member.project), Some(member));
+        assert_eq!(find(store, image.id), Some(image));
+    }
+}
+
+pub(super) fn as_many_tags_and_properties_as_allowed_are_kept(store: &dyn Store) {
+    let image = Image {
+        tags: (0..500).map(|number| format!("tag {number}")).collect(),
+        properties: (0..500).map(|number| (format!("p{number}"), "v".repeat(number))).collect(),
+        ..an_image("owner")
+    };
+    keep(store, &image);
+    assert_eq!(find(store, image.id), Some(image));
+}
+
+pub(super) fn a_change_sees_what_it_did(store: &dyn Store) {
+    let image = full("owner");
+    let changed = Image { tags: BTreeSet::new(), name: None, ..image.clone() };
+    let member = Member::offered(image.id, project("p"), at(3));
+    let mut tx = store.begin(image.id).expect("a change");
+    tx.insert_image(&image).expect("a new image");
+    assert_eq!(tx.image().expect("a look"), Some(image));
+    tx.update_image(&changed).expect("another name");
+    assert_eq!(tx.image().expect("a look"), Some(changed));
+    tx.insert_member(&member).expect("a new membership");
+    assert_eq!(tx.member(&member.project).expect("a look"), Some(member.clone()));
+    assert_eq!(tx.count_members().expect("a count"), 1);
+    tx.delete_image().expect("a deletion");
+    assert_eq!(tx.image().expect("a look"), None);
+    assert_eq!(tx.member(&member.project).expect("a look"), None);
+    assert_eq!(tx.count_members().expect("a count"), 0);
+    tx.commit().expect("an end");
+    assert_eq!(find(store, member.image), None);
+}
+
+pub(super) fn a_change_that_is_dropped_never_was(store: &dyn Store) {
+    let image = full("owner");
+    keep(store, &image);
+    let member = share(store, &image, "p", MemberStatus::Accepted, 3);
+    let mut tx = store.begin(image.id).expect("a change");
+    tx.update_image(&Image { name: None, tags: BTreeSet::new(), ..image.clone() }).expect("another name");
+    tx.insert_member(&Member::offered(image.id, project("q"), at(4))).expect("a new membership");
+    drop(tx);
+    assert_eq!(membership(store, image.id, &project("q")), None);
+    let mut tx = store.begin(image.id).expect("a change");
+    tx.delete_image().expect("a deletion");
+    drop(tx);
+    assert_eq!(membership(store, image.id, &project("p")), Some(member));
+    assert_eq!(find(store, image.id), Some(image));
+}
+
+pub(super) fn a_change_of_an_image_that_is_not_there_sees_nothing(store: &dyn Store) {
+    keep(store, &full("owner"));
+    let mut tx = store.begin(ImageId::random()).expect("a change");
+    assert_eq!(tx.image().expect("a look"), None);
+    assert_eq!(tx.member(&project("owner")).expect("a look"), None);
+    assert_eq!(tx.count_members().expect("a count"), 0);
+    tx.commit().expect("an end");
+}
+
+fn is_taken(store: &dyn Store, image: &Image) -> bool {
+    let inserted = store.write(image.id, |tx| tx.insert_image(image));
+    matches!(inserted, Err(Error::Conflict(Conflict::Image(id))) if id == image.id)
+}
+
+pub(super) fn an_id_is_not_given_twice(store: &dyn Store) {
+    let first = full("owner");
+    keep(store, &first);
+    assert!(is_taken(store, &Image { id: first.id, ..an_image("another owner") }));
+    assert_eq!(find(store, first.id), Some(first));
+}
+
+pub(super) fn an_id_is_not_given_again_after_a_deletion(store: &dyn Store) {
+    let image = full("owner");
+    keep(store, &image);
+    store.write(image.id, |tx| tx.delete_image()).expect("a deletion");
+    assert!(is_taken(store, &image));
+    assert_eq!(find(store, image.id), None);
+}
+
+pub(super) fn an_id_is_free_again_when_its_change_was_dropped(store: &dyn Store) {
+    let image = full("owner");
+    let mut tx = store.begin(image.id).expect("a change");
+    tx.insert_image(&image).expect("a new image");
+    drop(tx);
+    assert_eq!(find(store, image.id), None);
+    keep(store, &image);
+    assert_eq!(find(store, image.id), Some(image));
+}
+
+pub(super) fn an_update_replaces_every_attribute_tag_and_property(store: &dyn Store) {
+    let bare = an_image("owner");
+    let full = Image { id: bare.id, ..full("another owner") };
+    let other = Image {
+        tags: BTreeSet::from(["a".to_owned(), "c".to_owned()]),
+        properties: BTreeMap::from([("arch".to_owned(), "arm".to_owned())]),
+        visibility: Visibility::Private,
+        ..full.clone()
+    };
+    let ownerless = Image { owner: None, ..bare.clone() };
+    keep(store, &bare);
+    for image in [full, other, ownerless, bare] {
+        store.write(image.id, |tx| tx.update_image(&image)).expect("a change");
+        assert_eq!(find(store, image.id), Some(image.clone()));
+        // And by a change that looks first, as the use cases do.
+        let again = Image { name: Some("again".to_owned()), ..image };
+        store
+            .write(again.id, |tx| {
+                tx.image()?;
+                tx.update_image(&again)
+            })
+            .expect("a change");
+        assert_eq!(find(store, again.id), Some(again));
+    }
+}
+
+pub(super) fn an_update_leaves_members_and_other_images_alone(store: &dyn Store) {
+    let (image, other) = (an_image("owner"), full("owner"));
+    keep(store, &image);
+    keep(store, &other);
+    let member = share(store, &image, "p", MemberStatus::Rejected, 3);
+    let changed = Image { visibility: Visibility::Private, owner: Some(project("p")), ..image };
+    store.write(changed.id, |tx| tx.update_image(&changed)).expect("a change");
+    assert_eq!(membership(store, changed.id, &member.project), Some(member));
+    assert_eq!(find(store, other.id), Some(other));
+}
+
+pub(super) fn deleting_an_image_ends_its_memberships_and_no_others(store: &dyn Store) {
+    let (image, other) = (full("owner"), full("owner"));
+    keep(store, &image);
+    keep(store, &other);
+    share(store, &image, "p", MemberStatus::Accepted, 3);
+    let stays = share(store, &other, "p", MemberStatus::Accepted, 3);
+    store.write(image.id, |tx| tx.delete_image()).expect("a deletion");
+    assert_eq!(find(store, image.id), None);
+    assert_eq!(store.sight(image.id, Some(&project("p")), &project("p")).expect("a look"), None);
+    assert_eq!(membership(store, other.id, &stays.project), Some(stays));
+    assert_eq!(find(store, other.id), Some(other));
+}
+
+pub(super) fn an_image_tells_whether_the_caller_is_a_member(store: &dyn Store) {
+    let (image, other) = (an_image("owner"), an_image("owner"));
+    keep(store, &image);
+    keep(store, &other);
+    for status in MemberStatus::ALL {
+        share(store, &image, status.as_str(), status, 3);
+    }
+    share(store, &other, "elsewhere", MemberStatus::Accepted, 3);
+    let is_member = |caller: Option<&str>| {
+        let caller = caller.map(project);
+        let (found, is_member) = store.image(image.id, caller.as_ref()).expect("a look").expect("the image");
+        assert_eq!(found, image);
+        is_member
+    };
+    assert!(MemberStatus::ALL.iter().all(|status| is_member(Some(status.as_str()))));
+    assert!(!is_member(Some("elsewhere")) && !is_member(Some("owner")) && !is_member(None));
+}

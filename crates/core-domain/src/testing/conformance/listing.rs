@@ -1,0 +1,248 @@
+//! Lists of images: as `Listing::holds` and `Listing::compare` say.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{images::full, keep, random::Random, share};
+use crate::{
+    image::{Image, ImageId, ImageStatus, Visibility},
+    listing::{Direction, Listing, MemberStatusFilter, SortKey, VisibilityFilter},
+    member::MemberStatus,
+    project::ProjectId,
+    store::Store,
+    testing::builders::{an_image, at, project},
+};
+
+fn list(store: &dyn Store, listing: &Listing) -> Vec<Image> {
+    store.images(listing).expect("a list")
+}
+
+fn ids(images: &[Image]) -> Vec<ImageId> {
+    images.iter().map(|image| image.id).collect()
+}
+
+pub(super) fn a_list_of_nothing_is_empty(store: &dyn Store) {
+    assert_eq!(list(store, &Listing::of(project("p"), false, 10)), []);
+    assert_eq!(list(store, &Listing::of(project("p"), true, 10)), []);
+    keep(store, &an_image("owner"));
+    assert_eq!(list(store, &Listing::of(project("p"), false, 10)), []);
+}
+
+pub(super) fn a_list_is_newest_first_and_ties_are_broken_by_id(store: &dyn Store) {
+    let mut images: Vec<Image> =
+        (0..12).map(|number| Image { created_at: at(number / 4), ..an_image("p") }).collect();
+    for image in &images {
+        keep(store, image);
+    }
+    images.sort_by_key(|image| std::cmp::Reverse((image.created_at, image.id)));
+    assert_eq!(ids(&list(store, &Listing::of(project("p"), false, 20))), ids(&images));
+}
+
+pub(super) fn a_list_has_whole_images(store: &dyn Store) {
+    let (bare, full) = (an_image("p"), Image { hidden: false, created_at: at(9), ..full("p") });
+    keep(store, &bare);
+    keep(store, &full);
+    assert_eq!(list(store, &Listing::of(project("p"), false, 10)), [full, bare]);
+}
+
+pub(super) fn a_list_has_one_more_than_its_limit_if_there_are_more(store: &dyn Store) {
+    for second in 0..5 {
+        keep(store, &Image { created_at: at(second), ..an_image("p") });
+    }
+    let count = |limit| list(store, &Listing::of(project("p"), false, limit)).len();
+    assert_eq!([0, 1, 4, 5, 6, usize::MAX].map(count), [1, 2, 5, 5, 5, 5]);
+}
+
+pub(super) fn a_shared_image_is_listed_once_accepted(store: &dyn Store) {
+    let image = an_image("owner");
+    keep(store, &image);
+    let member = share(store, &image, "p", MemberStatus::Pending, 3);
+    for status in MemberStatus::ALL {
+        store
+            .set_status(&image.access(), &member.project, status, at(4))
+            .expect("a write")
+            .expect("a membership");
+        let is_listed = |filter| {
+            let listing = Listing::of(member.project.clone(), false, 10);
+            !list(store, &Listing { member_status: filter, ..listing }).is_empty()
+        };
+        assert_eq!(is_listed(MemberStatusFilter::default()), status == MemberStatus::Accepted);
+        assert!(is_listed(MemberStatusFilter::All));
+        for asked in MemberStatus::ALL {
+            assert_eq!(is_listed(MemberStatusFilter::Only(asked)), asked == status);
+        }
+    }
+    store.delete_member(&image.access(), &member.project).expect("a write");
+    let all = Listing { member_status: MemberStatusFilter::All, ..Listing::of(member.project, false, 10) };
+    assert_eq!(list(store, &all), []);
+}
+
+pub(super) fn texts_are_ordered_by_their_bytes_and_none_is_empty(store: &dyn Store) {
+    let names =
+        ["", " ", "!", "A b", "AB", "Z", "_", "a", "a b", "a-b", "aB", "ab", "z", "É", "é", "日", "🦀"];
+    for (second, name) in (0..).zip(names) {
+        keep(store, &Image { name: Some(name.to_owned()), created_at: at(second), ..an_image("p") });
+    }
+    let nameless = Image { created_at: at(-1), ..an_image("p") };
+    keep(store, &nameless);
+    for (direction, end) in [(Direction::Asc, true), (Direction::Desc, false)] {
+        let listing =
+            Listing { sort: vec![(SortKey::Name, direction)], ..Listing::of(project("p"), false, 99) };
+        let mut listed: Vec<Option<String>> =
+            list(store, &listing).into_iter().map(|image| image.name).collect();
+        if !end {
+            // Between the two that are alike the newer is first, whatever the direction.
+            listed.reverse();
+            listed.swap(0, 1);
+        }
+        let expected: Vec<Option<String>> = [Some(names[0]), None]
+            .into_iter()
+            .chain(names[1..].iter().map(|name| Some(*name)))
+            .map(|name| name.map(ToOwned::to_owned))
+            .collect();
+        assert_eq!(listed, expected, "{direction:?}");
+    }
+}
+
+pub(super) fn a_list_goes_on_after_an_image_that_is_gone(store: &dyn Store) {
+    let images: Vec<Image> = (0..5).map(|second| Image { created_at: at(second), ..an_image("p") }).collect();
+    for image in &images {
+        keep(store, image);
+    }
+    store.write(images[2].id, |tx| tx.delete_image()).expect("a deletion");
+    let after = Some(Box::new(images[2].clone()));
+    let listed = list(store, &Listing { after, ..Listing::of(project("p"), false, 10) });
+    assert_eq!(ids(&listed), [images[1].id, images[0].id]);
+}
+
+const PROJECTS: [&str; 4] = ["p", "q", "r", "owner"];
+const WORDS: [&str; 3] = ["", "a", "B"];
+
+/// Images and members of every kind, few enough values that filters and orders meet many alike.
+fn fill(store: &dyn Store, random: &mut Random) -> Vec<(Image, BTreeMap<ProjectId, MemberStatus>)> {
+    let maybe =
+        |random: &mut Random, words: &[&str]| (!random.once_in(4)).then(|| random.one_of(words).to_owned());
+    (0..60)
+        .map(|_| {
+            let image = Image {
+                owner: (!random.once_in(8)).then(|| project(random.one_of(&PROJECTS))),
+                visibility: random.one_of(&Visibility::ALL),
+                status: random.one_of(&ImageStatus::ALL[..3]),
+                name: maybe(random, &WORDS),
+                container_format: maybe(random, &["bare", "ova"]),
+                disk_format: maybe(random, &["raw", "qcow2"]),
+                protected: random.once_in(2),
+                hidden: random.once_in(6),
+                created_at: at(i64::try_from(random.below(6)).unwrap_or(0)),
+                updated_at: at(i64::try_from(random.below(3)).unwrap_or(0)),
+                tags: random.some_of(&WORDS).into_iter().map(ToOwned::to_owned).collect(),
+                properties: random
+                    .some_of(&["k", "l"])
+                    .into_iter()
+                    .map(|name| (name.to_owned(), random.one_of(&WORDS).to_owned()))
+                    .collect(),
+                ..an_image("owner")
+            };
+            keep(store, &image);
+            let members = random.some_of(&PROJECTS).into_iter().map(|name| {
+                let status = random.one_of(&MemberStatus::ALL);
+                (share(store, &image, name, status, 3).project, status)
+            });
+            let members = members.collect();
+            (image, members)
+        })
+        .collect()
+}
+
+fn any_listing(random: &mut Random, images: &[(Image, BTreeMap<ProjectId, MemberStatus>)]) -> Listing {
+    let rarely = |random: &mut Random, words: &[&str]| -> Vec<String> {
+        if random.once_in(4) {
+            random.some_of(words).into_iter().map(ToOwned::to_owned).collect()
+        } else {
+            vec![]
+        }
+    };
+    let caller = if random.once_in(6) { "stranger" } else { random.one_of(&PROJECTS) };
+    let visibilities = Visibility::ALL.map(VisibilityFilter::Only);
+    let memberships = MemberStatus::ALL.map(MemberStatusFilter::Only);
+    let mut listing = Listing::of(project(caller), random.once_in(4), 1000);
+    listing.visibility = match random.below(3) {
+        0 => VisibilityFilter::Unasked,
+        1 => VisibilityFilter::All,
+        _ => random.one_of(&visibilities),
+    };
+    listing.member_status =
+        if random.once_in(2) { MemberStatusFilter::All } else { random.one_of(&memberships) };
+    listing.owner = random.once_in(5).then(|| project(random.one_of(&PROJECTS)));
+    if random.once_in(6) {
+        listing.ids = (0..9).map(|_| images[random.below(images.len())].0.id).collect();
+    }
+    listing.names = rarely(random, &WORDS);
+    listing.container_formats = rarely(random, &["bare", "ova"]);
+    listing.disk_formats = rarely(random, &["raw", "qcow2"]);
+    listing.tags = rarely(random, &WORDS);
+    if random.once_in(4) {
+        listing.statuses = random.some_of(&ImageStatus::ALL[..4]);
+        listing.properties = vec![(random.one_of(&["k", "l"]).to_owned(), random.one_of(&WORDS).to_owned())];
+    }
+    listing.hidden = random.once_in(6);
+    listing.protected = random.once_in(4).then(|| random.once_in(2));
+    for _ in 0..random.below(4) {
+        let (_, key) = random.one_of(&SortKey::ALL);
+        if listing.sort.iter().all(|(present, _)| *present != key) {
+            listing.sort.push((key, random.one_of(&[Direction::Asc, Direction::Desc])));
+        }
+    }
+    listing
+}
+
+/// What the list must hold, by the predicate and the order of the domain.
+fn expected(listing: &Listing, images: &[(Image, BTreeMap<ProjectId, MemberStatus>)]) -> Vec<Image> {
+    let mut held: Vec<Image> = images
+        .iter()
+        .filter(|(image, members)| listing.holds(image, members.get(&listing.project).copied()))
+        .map(|(image, _)| image.clone())
+        .collect();
+    held.sort_by(|a, b| listing.compare(a, b));
+    held
+}
+
+pub(super) fn every_list_agrees_with_the_predicate(store: &dyn Store) {
+    let mut random = Random(2);
+    let images = fill(store, &mut random);
+    let mut held = BTreeSet::new();
+    for _ in 0..400 {
+        let mut listing = any_listing(&mut random, &images);
+        let mut expected = expected(&listing, &images);
+        held.extend(ids(&expected));
+        if random.once_in(2) {
+            let after = images[random.below(images.len())].0.clone();
+            expected.retain(|image| listing.compare(image, &after).is_gt());
+            listing.after = Some(Box::new(after));
+        }
+        listing.limit = random.below(20);
+        expected.truncate(listing.limit + 1);
+        assert_eq!(list(store, &listing), expected, "{listing:#?}");
+    }
+    assert_eq!(held.len(), images.len(), "some image was never listed: the test shows less than it says");
+}
+
+pub(super) fn walking_pages_gives_each_image_once_in_order(store: &dyn Store) {
+    let mut random = Random(1);
+    let images = fill(store, &mut random);
+    for _ in 0..40 {
+        let mut listing = any_listing(&mut random, &images);
+        listing.limit = 1 + random.below(7);
+        let mut walked: Vec<Image> = Vec::new();
+        loop {
+            let mut page = list(store, &listing);
+            let is_last = page.len() <= listing.limit;
+            page.truncate(listing.limit);
+            walked.extend(page);
+            if is_last {
+                break;
+            }
+            listing.after = walked.last().cloned().map(Box::new);
+        }
+        assert_eq!(walked, expected(&listing, &images), "{listing:#?}");
+    }
+}
