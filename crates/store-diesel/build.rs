@@ -1,0 +1,5 @@
+//! The migrations are embedded: build again when they change.
+
+fn main() {
+    println!("cargo:rerun-if-changed=../../migrations");
+}

@@ -1,0 +1,239 @@
+//! One connection, and the only place that knows which database is behind it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use core_domain::{image::ImageId, store::ATTEMPTS};
+use diesel::{
+    ConnectionError, ConnectionResult, PgConnection, QueryResult, SqliteConnection,
+    connection::{AnsiTransactionManager, Connection as _, SimpleConnection, TransactionManager},
+    prelude::*,
+    r2d2::R2D2Connection,
+};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use crate::{
+    config::{Address, Config},
+    error::Fault,
+    migrate,
+    schema::{Key, images},
+};
+
+/// What the derive makes stays apart from our names.
+mod any {
+    use diesel::{PgConnection, SqliteConnection};
+
+    /// Either database; SQL is written once, for this.
+    #[derive(diesel::MultiConnection)]
+    pub(crate) enum AnyConnection {
+        /// Production.
+        Postgres(PgConnection),
+        /// Embedded.
+        Sqlite(SqliteConnection),
+    }
+}
+
+pub(crate) use any::{AnyConnection, MultiBackend};
+
+/// How much of a failure a pool has seen: connections made before the last one are asked before they are trusted.
+pub(crate) type Breaks = Arc<AtomicU64>;
+
+/// A connection and what is known of its health.
+pub(crate) struct Connection {
+    any: AnyConnection,
+    breaks: Breaks,
+    breaks_when_last_well: u64,
+    last_used: Instant,
+    longest_answer: Duration,
+    is_broken: bool,
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Calls; a SQLite file must be there.
+    Calls,
+    /// Looking at the schema; the same.
+    Looking,
+    /// Changing the schema: takes as long as it takes, and may make a SQLite file.
+    Migrating,
+}
+
+impl Connection {
+    pub(crate) fn open(config: &Config, purpose: Purpose, breaks: &Breaks) -> ConnectionResult<Self> {
+        let breaks_when_last_well = breaks.load(Ordering::Relaxed);
+        let any = AnyConnection::open(config, purpose)?;
+        Ok(Self {
+            any,
+            breaks: Arc::clone(breaks),
+            breaks_when_last_well,
+            last_used: Instant::now(),
+            longest_answer: config.statement_timeout.min(config.lock_timeout),
+            is_broken: false,
+        })
+    }
+
+    /// Runs one statement, or a few.
+    pub(crate) fn run<T>(
+        &mut self,
+        work: impl FnOnce(&mut AnyConnection) -> QueryResult<T>,
+    ) -> Result<T, Fault> {
+        let started = Instant::now();
+        let mut done = work(&mut self.any).map_err(Fault::from);
+        self.last_used = Instant::now();
+        // Postgres may speak another language than ours, but what took that long was ended by a timeout.
+        if let Err(Fault::Ours(source)) = done {
+            let is_timeout = started.elapsed() >= self.longest_answer;
+            done = Err(if is_timeout { Fault::Away(source) } else { Fault::Ours(source) });
+        }
+        if let Err(Fault::Broken(_)) = done {
+            self.is_broken = true;
+            self.breaks.fetch_add(1, Ordering::Relaxed);
+        }
+        done
+    }
+
+    /// Whether it may go back to the pool.
+    pub(crate) fn is_clean(&mut self) -> bool {
+        !self.is_broken && !self.any.is_broken()
+    }
+
+    /// Asks the server for a sign of life, if there is reason to doubt: a connection of this pool broke since this one
+    /// was last well, or it was idle for longer than `trust`.
+    pub(crate) fn is_well(&mut self, trust: Duration) -> bool {
+        let breaks = self.breaks.load(Ordering::Relaxed);
+        if self.breaks_when_last_well == breaks && self.last_used.elapsed() <= trust {
+            return true;
+        }
+        // Not through `run`: that this one broke is no news about the others.
+        self.is_broken = self.is_broken || self.any.ping().is_err();
+        self.last_used = Instant::now();
+        self.breaks_when_last_well = breaks;
+        !self.is_broken
+    }
+
+    pub(crate) fn begin(&mut self) -> Result<(), Fault> {
+        self.run(|any| match any {
+            AnyConnection::Postgres(postgres) => AnsiTransactionManager::begin_transaction(postgres),
+            // A transaction that starts by reading and writes later is refused when another wrote meanwhile.
+            AnyConnection::Sqlite(sqlite) => {
+                AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")
+            }
+        })
+    }
+
+    /// Holds the image until the transaction ends; false if there is none, and then nothing is held.
+    pub(crate) fn hold(&mut self, image: ImageId) -> Result<bool, Fault> {
+        self.run(|any| match any {
+            AnyConnection::Postgres(postgres) => images::table
+                .find(Key(image.uuid()))
+                .select(images::hidden)
+                .for_update()
+                .get_result::<bool>(postgres)
+                .optional()
+                .map(|row| row.is_some()),
+            // BEGIN IMMEDIATE holds everything.
+            AnyConnection::Sqlite(_) => Ok(true),
+        })
+    }
+
+    pub(crate) fn commit(&mut self) -> Result<(), Fault> {
+        self.run(AnyConnection::commit_transaction)
+    }
+
+    /// Undoes the transaction; a connection that cannot is of no use any more.
+    pub(crate) fn roll_back(&mut self) {
+        if self.run(AnyConnection::rollback_transaction).is_err() {
+            self.is_broken = true;
+        }
+    }
+
+    /// The migrations that were applied, by version; `None` if there never was one.
+    pub(crate) fn applied(&mut self) -> Result<Option<Vec<String>>, Fault> {
+        self.run(|any| {
+            let is_there = match any {
+                AnyConnection::Postgres(postgres) => {
+                    diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>(
+                        "to_regclass('__diesel_schema_migrations') IS NOT NULL",
+                    ))
+                    .get_result::<bool>(postgres)?
+                }
+                AnyConnection::Sqlite(sqlite) => diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>(
+                    "EXISTS (SELECT 1 FROM sqlite_master WHERE name = '__diesel_schema_migrations')",
+                ))
+                .get_result::<bool>(sqlite)?,
+            };
+            if is_there { migrate::versions(any).map(Some) } else { Ok(None) }
+        })
+    }
+
+    /// Applies what is missing, alone; `progress` hears of it.
+    pub(crate) fn migrate(
+        &mut self,
+        progress: &mut dyn FnMut(migrate::Progress<'_>),
+    ) -> Result<usize, core_domain::error::Source> {
+        match &mut self.any {
+            AnyConnection::Postgres(postgres) => {
+                migrate::wait_for_turn(postgres, progress)?;
+                // The lock ends with the connection, which is not of a pool.
+                migrate::apply(postgres, migrate::POSTGRES, progress)
+            }
+            AnyConnection::Sqlite(sqlite) => {
+                AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN EXCLUSIVE")?;
+                let applied = migrate::apply(sqlite, migrate::SQLITE, progress)?;
+                AnsiTransactionManager::commit_transaction(sqlite)?;
+                Ok(applied)
+            }
+        }
+    }
+}
+
+impl AnyConnection {
+    fn open(config: &Config, purpose: Purpose) -> ConnectionResult<Self> {
+        let prepare = |outcome: QueryResult<()>| outcome.map_err(ConnectionError::CouldntSetupConfiguration);
+        match &config.address {
+            Address::Postgres(url) => {
+                let mut postgres = PgConnection::establish(&Address::with_parameters(url))?;
+                prepare(postgres.batch_execute(&postgres_session(config, purpose)))?;
+                Ok(Self::Postgres(postgres))
+            }
+            Address::Sqlite(path) => {
+                let mode = if purpose == Purpose::Migrating { "rwc" } else { "rw" };
+                let path = path.to_string_lossy();
+                let url = format!("file:{}?mode={mode}", utf8_percent_encode(&path, SPECIAL));
+                let mut sqlite = SqliteConnection::establish(&url)?;
+                prepare(sqlite.batch_execute(&sqlite_session(config, purpose)))?;
+                Ok(Self::Sqlite(sqlite))
+            }
+        }
+    }
+}
+
+/// What has a meaning in a SQLite URI.
+const SPECIAL: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
+
+fn postgres_session(config: &Config, purpose: Purpose) -> String {
+    // A migration may take long, and so may its turn; what it waits for must not.
+    let statement = if purpose == Purpose::Migrating { 0 } else { config.statement_timeout.as_millis() };
+    format!(
+        "SET statement_timeout = {statement}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
+        config.lock_timeout.as_millis(),
+        config.idle_in_transaction_timeout.as_millis(),
+    )
+}
+
+fn sqlite_session(config: &Config, purpose: Purpose) -> String {
+    let wait = match purpose {
+        // A change is tried ATTEMPTS times: together these wait for as long as a lock may take.
+        Purpose::Calls | Purpose::Looking => config.lock_timeout.as_millis() / ATTEMPTS as u128,
+        Purpose::Migrating => 60_000,
+    };
+    // WAL: readers see the state before a change while it is under way. FULL: what is committed survives a power cut.
+    let journal = if purpose == Purpose::Looking { "" } else { "PRAGMA journal_mode = WAL;" };
+    format!("PRAGMA busy_timeout = {wait}; PRAGMA foreign_keys = ON; {journal} PRAGMA synchronous = FULL;")
+}

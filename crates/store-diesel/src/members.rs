@@ -1,0 +1,264 @@
+//! The SQL of memberships.
+
+use chrono::{DateTime, NaiveDateTime, Utc};
+use core_domain::{
+    image::{Image, ImageAccess, ImageId},
+    member::{Member, MemberStatus},
+    project::ProjectId,
+    store::{MembersPage, Roll, Sight, Viewer},
+};
+use diesel::{
+    dsl::{case_when, exists},
+    expression::AsExpression,
+    prelude::*,
+    sql_types::Bool,
+};
+
+use crate::{
+    connection::Connection,
+    error::{Fault, read},
+    images::{access, kept},
+    schema::{Key, coalesce, image_members, images},
+};
+
+/// What is read of a membership: project, status, times of creation and change.
+type MemberRow = (String, String, NaiveDateTime, NaiveDateTime);
+
+/// What is read of an image when it is about members.
+type AccessRow = (Key, Option<String>, String);
+
+/// Earlier than any membership; SQLite compares times as text, so it has four digits for the year.
+const LONG_AGO: NaiveDateTime = match chrono::NaiveDate::from_ymd_opt(1000, 1, 1) {
+    Some(day) => day.and_time(chrono::NaiveTime::MIN),
+    None => NaiveDateTime::MIN,
+};
+
+/// [`core_domain::store::Store::sight`]: one statement.
+pub(crate) fn sight(
+    connection: &mut Connection,
+    image: ImageId,
+    caller: Option<&ProjectId>,
+    member: &ProjectId,
+) -> Result<Option<Sight>, Fault> {
+    let (own, asked) = diesel::alias!(image_members as own, image_members as asked);
+    // Texts in a query with aliases must be its own, Diesel asks.
+    let (caller, member) = (caller.map(ToString::to_string), member.to_string());
+    let found: Option<(AccessRow, Option<String>, Option<MemberRow>)> = connection.run(|any| {
+        images::table
+            .left_join(
+                own.on(own
+                    .field(image_members::image_id)
+                    .eq(images::id)
+                    .and(own.field(image_members::member_id).nullable().eq(caller))),
+            )
+            .left_join(
+                asked.on(asked
+                    .field(image_members::image_id)
+                    .eq(images::id)
+                    .and(asked.field(image_members::member_id).eq(member))),
+            )
+            .filter(images::id.eq(Key(image.uuid())))
+            .select((
+                (images::id, images::owner, images::visibility),
+                own.field(image_members::member_id).nullable(),
+                asked
+                    .fields((
+                        image_members::member_id,
+                        image_members::status,
+                        image_members::created_at,
+                        image_members::updated_at,
+                    ))
+                    .nullable(),
+            ))
+            .get_result(any)
+            .optional()
+    })?;
+    let Some((row, own, asked)) = found else { return Ok(None) };
+    Ok(Some(Sight {
+        image: access(row)?,
+        is_member: own.is_some(),
+        member: asked.map(|row| domain(image, row)).transpose()?,
+    }))
+}
+
+/// [`core_domain::store::Store::members`]: one statement, whose rows repeat the image.
+pub(crate) fn roll(
+    connection: &mut Connection,
+    image: ImageId,
+    viewer: Viewer<'_>,
+    page: &MembersPage,
+) -> Result<Option<Roll>, Fault> {
+    let (own, listed) = diesel::alias!(image_members as own, image_members as listed);
+    let project = viewer.project.map(ToString::to_string);
+    let (time, last) = match &page.after {
+        Some((time, last)) => (kept(*time), last.to_string()),
+        None => (LONG_AGO, String::new()),
+    };
+    let limit = page.limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
+    let found: Vec<(AccessRow, Option<String>, Option<MemberRow>)> = connection.run(|any| {
+        let created = listed.field(image_members::created_at);
+        let member = listed.field(image_members::member_id);
+        let is_seen = AsExpression::<Bool>::as_expression(viewer.admin)
+            .or(images::owner.eq(project.clone()))
+            .or(member.nullable().eq(project.clone()));
+        images::table
+            .left_join(
+                own.on(own
+                    .field(image_members::image_id)
+                    .eq(images::id)
+                    .and(own.field(image_members::member_id).nullable().eq(project))),
+            )
+            .left_join(
+                listed.on(listed
+                    .field(image_members::image_id)
+                    .eq(images::id)
+                    .and(is_seen)
+                    // Said twice, so that an index can start there.
+                    .and(created.ge(time))
+                    .and(created.gt(time).or(member.gt(last)))),
+            )
+            .filter(images::id.eq(Key(image.uuid())))
+            .order_by((created, member))
+            // A page of nothing still says what the image is.
+            .limit(limit.max(1))
+            .select((
+                (images::id, images::owner, images::visibility),
+                own.field(image_members::member_id).nullable(),
+                listed
+                    .fields((
+                        image_members::member_id,
+                        image_members::status,
+                        image_members::created_at,
+                        image_members::updated_at,
+                    ))
+                    .nullable(),
+            ))
+            .load(any)
+    })?;
+    let mut seen = None;
+    let mut members = Vec::new();
+    for (row, own, listed) in found {
+        if seen.is_none() {
+            seen = Some((access(row)?, own.is_some()));
+        }
+        if let Some(listed) = listed {
+            members.push(domain(image, listed)?);
+        }
+    }
+    members.truncate(page.limit.unwrap_or(usize::MAX));
+    Ok(seen.map(|(image, is_member)| Roll { image, is_member, members }))
+}
+
+/// That the image still is what `$seen` says. No owner is empty, so that the empty text stands for none.
+macro_rules! image_is {
+    ($seen:expr) => {
+        exists(
+            images::table
+                .filter(images::id.eq(Key($seen.id.uuid())))
+                .filter(images::visibility.eq($seen.visibility.as_str()))
+                .filter(coalesce(images::owner, "").eq($seen.owner.as_ref().map_or("", ProjectId::as_str))),
+        )
+    };
+}
+
+/// [`core_domain::store::Store::set_status`]: one statement.
+pub(crate) fn set_status(
+    connection: &mut Connection,
+    seen: &ImageAccess,
+    member: &ProjectId,
+    status: MemberStatus,
+    now: DateTime<Utc>,
+) -> Result<Option<Member>, Fault> {
+    let new = status.as_str();
+    // All rows are read, there is one at most: SQLite commits when it has given the last one.
+    let changed: Vec<MemberRow> = connection.run(|any| {
+        diesel::update(
+            image_members::table.find((Key(seen.id.uuid()), member.as_str())).filter(image_is!(seen)),
+        )
+        .set((
+            image_members::updated_at
+                .eq(case_when(image_members::status.eq(new), image_members::updated_at).otherwise(kept(now))),
+            image_members::status.eq(new),
+        ))
+        .returning((
+            image_members::member_id,
+            image_members::status,
+            image_members::created_at,
+            image_members::updated_at,
+        ))
+        .get_results(any)
+    })?;
+    changed.into_iter().next().map(|row| domain(seen.id, row)).transpose()
+}
+
+/// [`core_domain::store::Store::delete_member`]: one statement.
+pub(crate) fn delete(
+    connection: &mut Connection,
+    seen: &ImageAccess,
+    member: &ProjectId,
+) -> Result<bool, Fault> {
+    let deleted = connection.run(|any| {
+        diesel::delete(
+            image_members::table.find((Key(seen.id.uuid()), member.as_str())).filter(image_is!(seen)),
+        )
+        .execute(any)
+    })?;
+    Ok(deleted > 0)
+}
+
+/// One membership.
+pub(crate) fn find(
+    connection: &mut Connection,
+    image: ImageId,
+    project: &ProjectId,
+) -> Result<Option<Member>, Fault> {
+    let found: Option<MemberRow> = connection.run(|any| {
+        image_members::table
+            .find((Key(image.uuid()), project.as_str()))
+            .select((
+                image_members::member_id,
+                image_members::status,
+                image_members::created_at,
+                image_members::updated_at,
+            ))
+            .get_result(any)
+            .optional()
+    })?;
+    found.map(|row| domain(image, row)).transpose()
+}
+
+/// How many members an image has.
+pub(crate) fn count(connection: &mut Connection, image: ImageId) -> Result<usize, Fault> {
+    let counted: i64 = connection.run(|any| {
+        image_members::table.filter(image_members::image_id.eq(Key(image.uuid()))).count().get_result(any)
+    })?;
+    Ok(usize::try_from(counted).unwrap_or(0))
+}
+
+/// Keeps a new membership in `image`; [`Fault::Taken`] if the project is a member.
+pub(crate) fn insert(connection: &mut Connection, image: &Image, member: &Member) -> Result<(), Fault> {
+    connection
+        .run(|any| {
+            diesel::insert_into(image_members::table)
+                .values((
+                    image_members::image_id.eq(Key(image.id.uuid())),
+                    image_members::member_id.eq(member.project.as_str()),
+                    image_members::status.eq(member.status.as_str()),
+                    image_members::created_at.eq(kept(member.created_at)),
+                    image_members::updated_at.eq(kept(member.updated_at)),
+                    image_members::image_created_at.eq(kept(image.created_at)),
+                ))
+                .execute(any)
+        })
+        .map(drop)
+}
+
+fn domain(image: ImageId, (project, status, created_at, updated_at): MemberRow) -> Result<Member, Fault> {
+    Ok(Member {
+        image,
+        project: read(ProjectId::parse(&project))?,
+        status: read(status.parse())?,
+        created_at: created_at.and_utc(),
+        updated_at: updated_at.and_utc(),
+    })
+}

@@ -1,0 +1,194 @@
+//! The seam: each call of `core_domain::store` and the SQL that answers it.
+
+use chrono::{DateTime, Utc};
+use core_domain::{
+    Result,
+    error::Conflict,
+    image::{Image, ImageAccess, ImageId},
+    listing::Listing,
+    member::{Member, MemberStatus},
+    project::ProjectId,
+    store::{MembersPage, Roll, Sight, Store, Tx, Viewer},
+};
+
+use crate::{
+    config::Config,
+    error::{Fault, impossible},
+    images, members,
+    pool::{Figures, Loan, Pool, Use},
+};
+
+/// Records in Postgres or SQLite.
+pub struct DieselStore {
+    pool: Pool,
+}
+
+impl DieselStore {
+    /// A store at `config`'s address. Connections are opened in the background and whenever one is missing, so this
+    /// succeeds whether or not the database can be reached; [`crate::schema_state`] asks for that.
+    ///
+    /// # Errors
+    /// [`core_domain::Error::Invalid`] for a configuration that cannot work.
+    pub fn open(config: &Config) -> Result<Self> {
+        Ok(Self { pool: Pool::open(config.checked()?) })
+    }
+
+    /// How many connections there are now.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.pool.figures()
+    }
+}
+
+impl Store for DieselStore {
+    fn ping(&self) -> Result<()> {
+        Ok(self.pool.lend(Use::Ping).map(drop)?)
+    }
+
+    fn sight(&self, image: ImageId, caller: Option<&ProjectId>, member: &ProjectId) -> Result<Option<Sight>> {
+        Ok(self.pool.read(|connection| members::sight(connection, image, caller, member))?)
+    }
+
+    fn members(&self, image: ImageId, viewer: Viewer<'_>, page: &MembersPage) -> Result<Option<Roll>> {
+        Ok(self.pool.read(|connection| members::roll(connection, image, viewer, page))?)
+    }
+
+    fn image(&self, id: ImageId, caller: Option<&ProjectId>) -> Result<Option<(Image, bool)>> {
+        Ok(self.pool.read(|connection| images::find(connection, id, caller))?)
+    }
+
+    fn images(&self, listing: &Listing) -> Result<Vec<Image>> {
+        Ok(self.pool.read(|connection| images::list(connection, listing))?)
+    }
+
+    fn set_status(
+        &self,
+        seen: &ImageAccess,
+        member: &ProjectId,
+        status: MemberStatus,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Member>> {
+        let mut connection = self.pool.lend(Use::Write)?;
+        Ok(members::set_status(&mut connection, seen, member, status, now)?)
+    }
+
+    fn delete_member(&self, seen: &ImageAccess, member: &ProjectId) -> Result<bool> {
+        let mut connection = self.pool.lend(Use::Write)?;
+        Ok(members::delete(&mut connection, seen, member)?)
+    }
+
+    fn begin(&self, image: ImageId) -> Result<Box<dyn Tx + '_>> {
+        let mut connection = self.pool.lend(Use::Write)?;
+        connection.begin()?;
+        let mut change =
+            Change { image, connection, is_held: false, known: None, is_open: true, has_failed: false };
+        change.hold()?;
+        Ok(Box::new(change))
+    }
+}
+
+/// A change of one image: a transaction that holds the image's row.
+struct Change {
+    image: ImageId,
+    connection: Loan,
+    /// An image that is not there cannot be held. Once it is seen it must be, or two could change it.
+    is_held: bool,
+    /// The image as last read or written here.
+    known: Option<Image>,
+    is_open: bool,
+    /// Postgres undoes all of a transaction in which a statement failed, and says so to a `COMMIT` only in passing.
+    has_failed: bool,
+}
+
+impl Change {
+    fn hold(&mut self) -> Result<bool, Fault> {
+        if !self.is_held {
+            let held = self.connection.hold(self.image);
+            self.is_held = self.note(held)?;
+        }
+        Ok(self.is_held)
+    }
+
+    fn note<T>(&mut self, done: Result<T, Fault>) -> Result<T, Fault> {
+        self.has_failed |= done.is_err();
+        done
+    }
+
+    fn known(&mut self) -> Result<Option<&Image>, Fault> {
+        if self.known.is_none() && self.hold()? {
+            let found = images::find(&mut self.connection, self.image, None);
+            self.known = self.note(found)?.map(|(image, _)| image);
+        }
+        Ok(self.known.as_ref())
+    }
+}
+
+impl Tx for Change {
+    fn image(&mut self) -> Result<Option<Image>> {
+        Ok(self.known()?.cloned())
+    }
+
+    fn insert_image(&mut self, image: &Image) -> Result<()> {
+        let inserted = images::insert(&mut self.connection, image);
+        self.note(inserted).map_err(|fault| fault.taken_as(Conflict::Image(image.id)))?;
+        self.is_held = true;
+        self.known = Some(image.clone());
+        Ok(())
+    }
+
+    fn update_image(&mut self, image: &Image) -> Result<()> {
+        let before =
+            self.known()?.cloned().ok_or_else(|| impossible("an image that is not there was changed"))?;
+        let updated = images::update(&mut self.connection, &before, image);
+        self.note(updated)?;
+        self.known = Some(image.clone());
+        Ok(())
+    }
+
+    fn delete_image(&mut self) -> Result<()> {
+        let deleted = images::delete(&mut self.connection, self.image);
+        self.note(deleted)?;
+        self.known = None;
+        Ok(())
+    }
+
+    fn member(&mut self, project: &ProjectId) -> Result<Option<Member>> {
+        if !self.hold()? {
+            return Ok(None);
+        }
+        let found = members::find(&mut self.connection, self.image, project);
+        Ok(self.note(found)?)
+    }
+
+    fn count_members(&mut self) -> Result<usize> {
+        if !self.hold()? {
+            return Ok(0);
+        }
+        let counted = members::count(&mut self.connection, self.image);
+        Ok(self.note(counted)?)
+    }
+
+    fn insert_member(&mut self, member: &Member) -> Result<()> {
+        let image =
+            self.known()?.cloned().ok_or_else(|| impossible("a member of an image that is not there"))?;
+        let inserted = members::insert(&mut self.connection, &image, member);
+        let taken = || Conflict::Member(member.image, member.project.clone());
+        self.note(inserted).map_err(|fault| fault.taken_as(taken()))
+    }
+
+    fn commit(mut self: Box<Self>) -> Result<()> {
+        if self.has_failed {
+            return Err(impossible("a change was to last of which a part had failed").into());
+        }
+        self.is_open = false;
+        Ok(self.connection.commit()?)
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.connection.roll_back();
+        }
+    }
+}

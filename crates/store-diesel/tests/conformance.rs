@@ -1,0 +1,33 @@
+//! Both databases against the suite every store must pass, each case on a database of its own.
+
+mod postgres {
+    use core_domain::store::Store;
+    use store_diesel::{Config, DieselStore, migrate};
+    use testbed::Postgres;
+
+    fn with_store(case: &dyn Fn(&dyn Store)) {
+        let database = Postgres::shared().database();
+        let config = Config::parse(database.url()).expect("a URL");
+        migrate(&config, &mut |_| ()).expect("a schema");
+        case(&DieselStore::open(&config).expect("a store"));
+    }
+
+    core_domain::conformance!(with_store);
+}
+
+mod sqlite {
+    use core_domain::store::Store;
+    use store_diesel::{Config, DieselStore, migrate};
+
+    fn with_store(case: &dyn Fn(&dyn Store)) {
+        let directory = tempfile::tempdir().expect("a directory");
+        // A name with everything in it that could mean something in a URI.
+        let path = directory.path().join("records of vitrine%20#1?.db");
+        let path = path.to_str().expect("UTF-8").replace('%', "%25").replace('#', "%23").replace('?', "%3F");
+        let config = Config::parse(&format!("sqlite://{path}")).expect("a URL");
+        migrate(&config, &mut |_| ()).expect("a schema");
+        case(&DieselStore::open(&config).expect("a store"));
+    }
+
+    core_domain::conformance!(with_store);
+}
