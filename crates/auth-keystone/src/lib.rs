@@ -1,1 +1,104 @@
 #![doc = include_str!("../README.md")]
+
+mod backoff;
+mod cache;
+mod client;
+mod clock;
+mod config;
+mod flight;
+mod jws;
+mod metrics;
+mod outage;
+mod own_token;
+mod secret;
+mod token;
+mod validation;
+
+use std::{
+    future::ready,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use core_domain::tokens::{Tokens, Validation};
+use tokio::time::sleep;
+
+use crate::{
+    cache::Memory,
+    validation::{Refusal, Validator},
+};
+pub use crate::{
+    clock::{Clock, SystemClock},
+    config::{Config, Invalid, JwsAlgorithm},
+    metrics::{Figures, Histogram, LATENCY_BOUNDS},
+    secret::Secret,
+};
+
+/// Keystone, as the one who vouches for callers. Clones share everything.
+#[derive(Clone, Debug)]
+pub struct Keystone {
+    validator: Arc<Validator>,
+}
+
+/// The longest [`Keystone::keep_signed_in`] sleeps: a machine that was suspended should notice soon.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+/// The shortest, so that it never spins.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(50);
+
+impl Keystone {
+    /// Prepares everything and asks nothing yet.
+    ///
+    /// # Errors
+    /// The key of the configuration that cannot be used: see [`Config::check`]; and the folder with public keys.
+    pub fn new(config: &Config) -> Result<Self, Invalid> {
+        Self::with_clock(config, Arc::new(SystemClock::default()))
+    }
+
+    /// The same, by another clock.
+    ///
+    /// # Errors
+    /// As [`Keystone::new`].
+    pub fn with_clock(config: &Config, clock: Arc<dyn Clock>) -> Result<Self, Invalid> {
+        config.check()?;
+        Ok(Self { validator: Arc::new(Validator::new(config, clock)?) })
+    }
+
+    /// Signs the service in, again and again until Keystone lets it, and renews its token before it ends. Never
+    /// returns: run it as a task for as long as the service runs, and it is ready before its first caller.
+    pub fn keep_signed_in(&self) -> impl Future<Output = ()> + Send + 'static {
+        let validator = Arc::clone(&self.validator);
+        async move {
+            loop {
+                let wait = validator.own.tend().await;
+                sleep(wait.clamp(SHORTEST_SLEEP, LONGEST_SLEEP)).await;
+            }
+        }
+    }
+
+    /// What there is to see now.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.validator.figures()
+    }
+}
+
+impl Tokens for Keystone {
+    fn validate<'a>(&'a self, token: &'a str, request: &'a str) -> Validation<'a> {
+        let validator = &self.validator;
+        let Some(token) = validator.canonical(token) else {
+            return Box::pin(ready(Err(Refusal::Rejected.into())));
+        };
+        let digest = validator.cache.digest(token);
+        match validator.recall(&digest) {
+            Memory::Good(caller) => Box::pin(ready(Ok(caller))),
+            Memory::Bad => Box::pin(ready(Err(Refusal::Rejected.into()))),
+            Memory::Nothing => {
+                Box::pin(async move { validator.ask(token, digest, request).await.map_err(Into::into) })
+            }
+        }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.validator.metrics.has_answered.load(Relaxed)
+    }
+}

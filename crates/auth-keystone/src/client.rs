@@ -1,0 +1,346 @@
+//! The exchange with Keystone: what is sent, and what each answer means.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use reqwest::{
+    Method, RequestBuilder, Response, Url,
+    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
+    redirect,
+};
+use serde::Deserialize;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    backoff,
+    config::{Config, Invalid},
+    outage::Outage,
+    token::Vouched,
+};
+
+const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+const SUBJECT_TOKEN: HeaderName = HeaderName::from_static("x-subject-token");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-openstack-request-id");
+/// Without it Keystone calls every token that has access rules unknown.
+const ACCESS_RULES: HeaderName = HeaderName::from_static("openstack-identity-access-rules");
+
+/// Longer answers are not read; without a catalog they have about 1 KiB.
+const LONGEST_BODY: usize = 1024 * 1024;
+/// The pause before the one repetition.
+const PAUSE: std::ops::Range<Duration> = Duration::from_millis(50)..Duration::from_millis(150);
+
+/// Talks to one Keystone.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pooled: reqwest::Client,
+    /// Never reuses a connection: servers drop idle ones without a word, and a repetition must not meet the next.
+    fresh: reqwest::Client,
+    tokens: Url,
+    /// A sign-in. Contains a secret, hence never printed.
+    sign_in: Body,
+    try_timeout: Duration,
+    decision_timeout: Duration,
+}
+
+/// A body whose `Debug` shows nothing.
+struct Body(Vec<u8>);
+
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Body(…)")
+    }
+}
+
+/// What Keystone means.
+#[derive(Debug)]
+pub(crate) enum Meaning {
+    /// The token is good.
+    Vouched(Box<Vouched>),
+    /// The token is not good: decided.
+    Rejected,
+    /// Our own token is not good; nothing is said about the other.
+    OwnTokenRejected,
+    /// Nothing was decided.
+    Undecided(Outage),
+}
+
+/// A token Keystone gave to the service itself.
+#[derive(Debug)]
+pub(crate) struct SignedIn {
+    /// Marked sensitive.
+    pub(crate) value: HeaderValue,
+    pub(crate) described: Vouched,
+    /// Our wall clock when the request left.
+    pub(crate) sent: DateTime<Utc>,
+}
+
+/// An answer as far as we care.
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Client {
+    /// # Errors
+    /// The key of the configuration that cannot be used.
+    pub(crate) fn new(config: &Config) -> Result<Self, Invalid> {
+        let tokens = config.tokens_url()?;
+        let sign_in = Body(config.sign_in()?.to_string().into_bytes());
+        let authorities = config.authorities()?;
+        let build = |idle: usize| {
+            let builder = reqwest::Client::builder()
+                .connect_timeout(config.connect_timeout)
+                .timeout(config.try_timeout)
+                .pool_max_idle_per_host(idle)
+                // Tokens go to this address and no other.
+                .redirect(redirect::Policy::none())
+                // Ours to decide, below.
+                .retry(reqwest::retry::never());
+            let builder = match (&authorities, tokens.scheme()) {
+                (Some(authorities), _) => builder.tls_certs_only(authorities.clone()),
+                // The system's certificates, which small images lack, are read only where needed.
+                (None, "http") => builder.tls_certs_only([]),
+                (None, _) => builder,
+            };
+            builder.build().map_err(|error| {
+                Invalid::new(
+                    "keystone.ca_file",
+                    format!("no TLS connection can be prepared ({})", chain(&error)),
+                )
+            })
+        };
+        let (pooled, fresh) = (build(32)?, build(0)?);
+        let (try_timeout, decision_timeout) = (config.try_timeout, config.decision_timeout);
+        Ok(Self { pooled, fresh, tokens, sign_in, try_timeout, decision_timeout })
+    }
+
+    /// Asks who bears `subject`. Both tokens are marked sensitive.
+    ///
+    /// `may_validate`: whether our own token is known to be allowed to ask.
+    pub(crate) async fn validate(
+        &self,
+        own: &HeaderValue,
+        subject: &HeaderValue,
+        request: &str,
+        may_validate: bool,
+    ) -> Meaning {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTH_TOKEN, own.clone());
+        headers.insert(SUBJECT_TOKEN, subject.clone());
+        headers.insert(ACCESS_RULES, HeaderValue::from_static("1"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        if let Ok(request) = HeaderValue::from_str(request) {
+            headers.insert(REQUEST_ID, request);
+        }
+        let ask = |client: &reqwest::Client| {
+            client.request(Method::GET, self.tokens.clone()).headers(headers.clone())
+        };
+        match self.call(ask).await {
+            Ok(answer) => meaning(answer.status, &answer.body, may_validate),
+            Err(outage) => Meaning::Undecided(outage),
+        }
+    }
+
+    /// Gets a token for the service itself.
+    pub(crate) async fn sign_in(&self, now: DateTime<Utc>) -> Result<SignedIn, Outage> {
+        let ask = |client: &reqwest::Client| {
+            client
+                .request(Method::POST, self.tokens.clone())
+                .header(CONTENT_TYPE, "application/json")
+                .header(ACCEPT, "application/json")
+                .body(self.sign_in.0.clone())
+        };
+        let answer = self.call(ask).await?;
+        match answer.status {
+            200 | 201 => {
+                let described = Vouched::parse(&answer.body).map_err(Outage::Unreadable)?;
+                let mut value = answer
+                    .headers
+                    .get(SUBJECT_TOKEN)
+                    .cloned()
+                    .ok_or(Outage::Unreadable("the token is not in the header X-Subject-Token"))?;
+                value.set_sensitive(true);
+                Ok(SignedIn { value, described, sent: now })
+            }
+            404 | 405 | 300..=399 => Err(Outage::WrongAddress(answer.status)),
+            429 => Err(Outage::Failing(429)),
+            400..=499 => Err(Outage::CredentialRefused(answer.status)),
+            other => Err(Outage::Failing(other)),
+        }
+    }
+
+    /// One call, repeated at most once: on a connection that failed or broke, and on 502, 503 and 504. Both kinds of
+    /// request are safe to repeat. Every call to Keystone passes here: the place for a bound on how many may run.
+    async fn call(&self, ask: impl Fn(&reqwest::Client) -> RequestBuilder) -> Result<Answer, Outage> {
+        let start = Instant::now();
+        let first = self.attempt(ask(&self.pooled)).await;
+        let pause = match &first {
+            Ok(answer) if matches!(answer.status, 502..=504) => {
+                let asked = retry_after(&answer.headers).unwrap_or_default();
+                asked.max(backoff::within(PAUSE))
+            }
+            Err(Failure::Broken(_)) => backoff::within(PAUSE),
+            Ok(_) | Err(Failure::Slow) => return first.map_err(|failure| self.outage(failure)),
+        };
+        // Not if there is no time left to hear the answer.
+        if start.elapsed() + pause >= self.decision_timeout {
+            return first.map_err(|failure| self.outage(failure));
+        }
+        sleep(pause).await;
+        self.attempt(ask(&self.fresh)).await.map_err(|failure| self.outage(failure))
+    }
+
+    async fn attempt(&self, request: RequestBuilder) -> Result<Answer, Failure> {
+        let mut response = request.send().await.map_err(Failure::from)?;
+        let status = response.status().as_u16();
+        let body = read(&mut response).await?;
+        Ok(Answer { status, headers: std::mem::take(response.headers_mut()), body })
+    }
+
+    fn outage(&self, failure: Failure) -> Outage {
+        match failure {
+            Failure::Slow => Outage::Late(self.try_timeout),
+            Failure::Broken(reason) => Outage::Unreachable(reason),
+        }
+    }
+}
+
+/// Why there is no answer.
+enum Failure {
+    /// It did not come in time.
+    Slow,
+    /// No connection, or one that ended too early.
+    Broken(Arc<str>),
+}
+
+impl From<reqwest::Error> for Failure {
+    fn from(error: reqwest::Error) -> Self {
+        if error.is_timeout() && !error.is_connect() {
+            return Self::Slow;
+        }
+        // The URL is in the configuration, and the log is no place for whatever it might contain.
+        Self::Broken(chain(&error.without_url()).into())
+    }
+}
+
+/// An error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+async fn read(response: &mut Response) -> Result<Vec<u8>, Failure> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > LONGEST_BODY {
+            return Err(Failure::Broken("the answer is longer than 1 MiB".into()));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// How long Keystone, or what stands before it, asks to wait; only the form in seconds.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+}
+
+/// What an answer to a validation means. Bodies may contain whole tokens: nothing of them leaves this function.
+fn meaning(status: u16, body: &[u8], may_validate: bool) -> Meaning {
+    match status {
+        200 => match Vouched::parse(body) {
+            Ok(vouched) => Meaning::Vouched(Box::new(vouched)),
+            Err(reason) => Meaning::Undecided(Outage::Unreadable(reason)),
+        },
+        // Keystone's own 404 has a body of its own; anybody else's means that Keystone is elsewhere.
+        404 if is_keystones_error(body, 404) => Meaning::Rejected,
+        404 | 300..=399 => Meaning::Undecided(Outage::WrongAddress(status)),
+        401 => Meaning::OwnTokenRejected,
+        // Either we may not ask at all, or the token is by a trust whose trustor is gone or lost the role. The texts
+        // tell, but are no interface; that we may ask is known from our own roles or from an earlier answer.
+        403 if may_validate => Meaning::Rejected,
+        403 => Meaning::Undecided(Outage::NotAllowed),
+        other => Meaning::Undecided(Outage::Failing(other)),
+    }
+}
+
+fn is_keystones_error(body: &[u8], code: u16) -> bool {
+    #[derive(Deserialize)]
+    struct Body {
+        error: Error,
+    }
+    #[derive(Deserialize)]
+    struct Error {
+        code: u16,
+    }
+    serde_json::from_slice(body).is_ok_and(|body: Body| body.error.code == code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = r#"{"token": {"methods": ["password"], "user": {"id": "u"}, "audit_ids": ["a"],
+        "issued_at": "2026-11-21T23:02:18.000000Z", "expires_at": "2026-11-22T00:02:18.000000Z"}}"#;
+    const PAGE: &str = "<!doctype html>\n<title>404 Not Found</title>";
+
+    fn error(code: u16) -> String {
+        format!(
+            r#"{{"error": {{"code": {code}, "title": "T", "message": "Could not find token: gAAAAABsecret."}}}}"#
+        )
+    }
+
+    #[test]
+    fn every_answer_of_keystone_means_what_the_exchange_says() {
+        let said = |status, body: &str, may_validate| match meaning(status, body.as_bytes(), may_validate) {
+            Meaning::Vouched(_) => "vouched",
+            Meaning::Rejected => "rejected",
+            Meaning::OwnTokenRejected => "own token",
+            Meaning::Undecided(Outage::WrongAddress(_)) => "wrong address",
+            Meaning::Undecided(Outage::NotAllowed) => "not allowed",
+            Meaning::Undecided(Outage::Unreadable(_)) => "unreadable",
+            Meaning::Undecided(Outage::Failing(_)) => "failing",
+            Meaning::Undecided(other) => panic!("{other}"),
+        };
+        for (status, body, may_validate, means) in [
+            (200, GOOD.to_owned(), true, "vouched"),
+            (200, GOOD.to_owned(), false, "vouched"),
+            (200, "{}".to_owned(), true, "unreadable"),
+            (200, PAGE.to_owned(), true, "unreadable"),
+            (200, String::new(), true, "unreadable"),
+            (404, error(404), true, "rejected"),
+            (404, error(404), false, "rejected"),
+            (404, PAGE.to_owned(), true, "wrong address"),
+            (404, String::new(), true, "wrong address"),
+            (404, "{}".to_owned(), true, "wrong address"),
+            (404, error(200), true, "wrong address"),
+            (404, r#"{"error": "not found"}"#.to_owned(), true, "wrong address"),
+            (301, String::new(), true, "wrong address"),
+            (401, error(401), true, "own token"),
+            (401, PAGE.to_owned(), true, "own token"),
+            (403, error(403), false, "not allowed"),
+            (403, error(403), true, "rejected"),
+            (400, error(400), true, "failing"),
+            (405, error(405), true, "failing"),
+            (429, error(429), true, "failing"),
+            (500, error(500), true, "failing"),
+            (502, PAGE.to_owned(), true, "failing"),
+            (503, PAGE.to_owned(), true, "failing"),
+            (504, PAGE.to_owned(), true, "failing"),
+            (204, String::new(), true, "failing"),
+        ] {
+            assert_eq!(said(status, &body, may_validate), means, "{status} {body} {may_validate}");
+        }
+    }
+
+    #[test]
+    fn no_meaning_repeats_what_keystone_said() {
+        for status in [200, 400, 401, 403, 404, 500] {
+            for may_validate in [true, false] {
+                let shown = format!("{:?}", meaning(status, error(status).as_bytes(), may_validate));
+                assert!(!shown.contains("gAAAAAB"), "{shown}");
+            }
+        }
+    }
+}

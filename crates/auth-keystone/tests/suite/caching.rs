@@ -1,0 +1,152 @@
+//! What is remembered, for how long, and how many calls that saves.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use core_domain::tokens::Tokens;
+
+use crate::stand_in::{REQUEST, Reply, StandIn, Verdict, eventually, token, verdict, verdicts};
+
+#[tokio::test]
+async fn a_token_that_is_remembered_costs_no_call() {
+    let stand_in = StandIn::start();
+    let keystone = stand_in.keystone();
+    let token = token("alice");
+    stand_in.admit(&token);
+    for _ in 0..100 {
+        assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+    }
+    assert_eq!((stand_in.posts(), stand_in.gets()), (1, 1));
+}
+
+#[tokio::test]
+async fn keystone_is_asked_again_when_the_time_to_live_is_over() {
+    let stand_in = StandIn::start();
+    let keystone = stand_in.keystone();
+    let token = token("alice");
+    stand_in.admit(&token);
+    assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+    // At most a tenth is taken off.
+    stand_in.hands.put_forward(Duration::from_secs(53));
+    assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+    assert_eq!(stand_in.gets(), 1);
+    stand_in.hands.put_forward(Duration::from_secs(8));
+    stand_in.realm(|realm| realm.subjects.clear());
+    assert_eq!(verdict(&keystone, &token).await, Verdict::Rejected);
+    assert_eq!((stand_in.gets(), keystone.figures().good_entries), (2, 0));
+}
+
+#[tokio::test]
+async fn no_entry_outlives_its_token_by_keystones_clock() {
+    for ahead in [TimeDelta::zero(), TimeDelta::hours(1), TimeDelta::hours(-1)] {
+        let stand_in = StandIn::start();
+        stand_in.realm(|realm| realm.ahead = ahead);
+        let keystone = stand_in.keystone();
+        let token = token("alice");
+        stand_in.admit_for(&token, 30);
+        assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+        stand_in.hands.put_forward(Duration::from_secs(20));
+        assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+        assert_eq!(stand_in.gets(), 1, "still served from memory, {ahead} ahead");
+        stand_in.hands.put_forward(Duration::from_secs(11));
+        stand_in.realm(|realm| realm.subjects.clear());
+        assert_eq!(verdict(&keystone, &token).await, Verdict::Rejected, "{ahead} ahead");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_requests_with_one_cold_token_make_one_call() {
+    let stand_in = StandIn::start();
+    stand_in.realm(|realm| realm.delay = Duration::from_millis(200));
+    let keystone = stand_in.keystone();
+    let token = token("alice");
+    stand_in.admit(&token);
+    let verdicts = verdicts(&keystone, (0..1_000).map(|_| token.clone())).await;
+    assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Accepted));
+    assert_eq!((stand_in.posts(), stand_in.gets()), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_uses_of_one_bad_token_make_one_call() {
+    let stand_in = StandIn::start();
+    let keystone = stand_in.keystone();
+    let token = token("mallory");
+    for _ in 0..500 {
+        assert_eq!(verdict(&keystone, &token).await, Verdict::Rejected);
+    }
+    let verdicts = verdicts(&keystone, (0..500).map(|_| token.clone())).await;
+    assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Rejected));
+    assert_eq!(stand_in.gets(), 1);
+}
+
+#[tokio::test]
+async fn a_project_that_is_enabled_again_works_within_ten_seconds() {
+    let stand_in = StandIn::start();
+    let keystone = stand_in.keystone();
+    let token = token("alice");
+    assert_eq!(verdict(&keystone, &token).await, Verdict::Rejected);
+    stand_in.admit(&token);
+    assert_eq!(verdict(&keystone, &token).await, Verdict::Rejected, "remembered");
+    stand_in.hands.put_forward(Duration::from_secs(10));
+    assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_bad_tokens_evicts_no_good_entry() {
+    let stand_in = StandIn::start();
+    let mut config = stand_in.config();
+    (config.token_cache_entries, config.rejected_cache_entries) = (1_000, 1_000);
+    let keystone = stand_in.keystone_with(&config);
+    let good: Vec<_> = (0..100).map(|_| token("alice")).collect();
+    good.iter().for_each(|token| stand_in.admit(token));
+    verdicts(&keystone, good.clone()).await;
+    for _ in 0..50 {
+        verdicts(&keystone, (0..100).map(|_| token("mallory"))).await;
+    }
+    assert_eq!(stand_in.gets(), 100 + 5_000);
+    let still = verdicts(&keystone, good).await;
+    assert!(still.iter().all(|verdict| *verdict == Verdict::Accepted));
+    assert_eq!(stand_in.gets(), 100 + 5_000, "all still remembered");
+    assert!(keystone.figures().bad_entries <= 1_000);
+}
+
+#[tokio::test]
+async fn an_outage_is_shared_by_those_who_wait_and_forgotten_then() {
+    let stand_in = StandIn::start();
+    let keystone = stand_in.keystone();
+    let token = token("alice");
+    stand_in.admit(&token);
+    for reply in [Reply::error(500, "no"), Reply::page(404), Reply::json(200, &serde_json::json!({}))] {
+        let before = stand_in.gets();
+        stand_in.always(reply.after(Duration::from_millis(100)));
+        let verdicts = verdicts(&keystone, (0..50).map(|_| token.clone())).await;
+        assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Unavailable));
+        assert_eq!(stand_in.gets(), before + 1);
+    }
+    assert_eq!(keystone.figures().bad_entries, 0);
+    stand_in.script(|_| None);
+    assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_does_not_fail_those_who_wait_for_the_same_answer() {
+    let stand_in = StandIn::start();
+    stand_in.realm(|realm| realm.delay = Duration::from_millis(300));
+    let keystone = stand_in.keystone();
+    let token = token("alice");
+    stand_in.admit(&token);
+    let leader = tokio::spawn({
+        let (keystone, token) = (keystone.clone(), token.clone());
+        async move { keystone.validate(&token, REQUEST).await.is_ok() }
+    });
+    eventually("the leader's call", || stand_in.gets() == 1).await;
+    let waiter = tokio::spawn({
+        let (keystone, token) = (keystone.clone(), token.clone());
+        async move { verdict(&keystone, &token).await }
+    });
+    eventually("the waiter", || keystone.figures().coalesced == 1).await;
+    leader.abort();
+    assert!(leader.await.unwrap_err().is_cancelled());
+    assert_eq!(waiter.await.unwrap(), Verdict::Accepted);
+    assert_eq!(stand_in.gets(), 1);
+}

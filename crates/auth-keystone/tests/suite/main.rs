@@ -1,0 +1,12 @@
+//! `auth-keystone` against a Keystone stand-in that counts what it is asked and answers what a test tells it to.
+//! Each module is named for a part of the validator, each test for what must hold.
+
+mod stand_in;
+
+mod caching;
+mod exchange;
+mod figures;
+mod form;
+mod own_token;
+mod secrecy;
+mod signed;

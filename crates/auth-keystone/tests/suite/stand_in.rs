@@ -1,0 +1,418 @@
+//! A Keystone stand-in on loopback: programmable, and counting.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io::Read,
+    net::{TcpListener, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, rt, web};
+use auth_keystone::{Clock, Config, Keystone, Secret, SystemClock};
+use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
+use core_domain::{
+    caller::Caller,
+    tokens::{TokenError, Tokens},
+};
+use serde_json::{Value, json};
+
+/// The password the service signs in with.
+pub(crate) const PASSWORD: &str = "not-a-secret-but-unmistakable";
+
+/// A clock that runs as the machine's does and can be put forward; the stand-in goes by it, too.
+#[derive(Debug, Default)]
+pub(crate) struct Hands {
+    system: SystemClock,
+    forward: AtomicU64,
+}
+
+impl Hands {
+    pub(crate) fn put_forward(&self, by: Duration) {
+        self.forward.fetch_add(u64::try_from(by.as_micros()).unwrap(), Ordering::SeqCst);
+    }
+
+    fn forward(&self) -> Duration {
+        Duration::from_micros(self.forward.load(Ordering::SeqCst))
+    }
+}
+
+impl Clock for Hands {
+    fn wall(&self) -> DateTime<Utc> {
+        self.system.wall() + self.forward()
+    }
+
+    fn steady(&self) -> Duration {
+        self.system.steady() + self.forward()
+    }
+}
+
+/// A request as it came in.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: String,
+    pub(crate) at: Instant,
+}
+
+/// An answer to give.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) content_type: &'static str,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: String,
+    /// First wait so long.
+    pub(crate) after: Duration,
+}
+
+impl Reply {
+    pub(crate) fn json(status: u16, body: &Value) -> Self {
+        let body = body.to_string();
+        Self { status, content_type: "application/json", headers: Vec::new(), body, after: Duration::ZERO }
+    }
+
+    pub(crate) fn page(status: u16) -> Self {
+        let body = "<!doctype html>\n<html lang=en>\n<title>A page</title>".to_owned();
+        Self { status, content_type: "text/html", headers: Vec::new(), body, after: Duration::ZERO }
+    }
+
+    /// Keystone's own form of an error.
+    pub(crate) fn error(status: u16, message: &str) -> Self {
+        let error = json!({"error": {"code": status, "title": "A title", "message": message}});
+        Self::json(status, &error)
+    }
+
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn after(mut self, wait: Duration) -> Self {
+        self.after = wait;
+        self
+    }
+}
+
+type Script = Box<dyn FnMut(&Seen) -> Option<Reply> + Send>;
+
+/// What the stand-in knows and does.
+pub(crate) struct Realm {
+    hands: Arc<Hands>,
+    /// Tokens of the service with the second in which they end, by Keystone's clock.
+    own: HashMap<String, DateTime<Utc>>,
+    revoked: HashSet<String>,
+    pub(crate) subjects: HashMap<String, Value>,
+    /// How long the service's tokens live, in seconds.
+    pub(crate) life: i64,
+    pub(crate) own_roles: Vec<&'static str>,
+    /// How far Keystone's clock is ahead of everybody's.
+    pub(crate) ahead: TimeDelta,
+    /// Each validation takes so long.
+    pub(crate) delay: Duration,
+    /// Speaks first; `None` leaves the answer to the realm.
+    pub(crate) script: Script,
+    pub(crate) seen: Vec<Seen>,
+}
+
+impl Realm {
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.hands.wall() + self.ahead
+    }
+
+    /// A description of a token for a project, ending so many seconds from now.
+    pub(crate) fn describe(&self, user: &str, project: &str, roles: &[&str], life: i64) -> Value {
+        let issued = self.now().trunc_subsecs(0);
+        let stamp = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
+        let roles: Vec<_> =
+            roles.iter().map(|role| json!({"id": format!("id-{role}"), "name": role})).collect();
+        json!({"token": {
+            "methods": ["password"],
+            "user": {"id": user, "name": user, "domain": {"id": "default", "name": "Default"}, "password_expires_at": null},
+            "audit_ids": ["rgcW7j_IRzyqiN2CxTRjGQ"],
+            "project": {"id": project, "name": project, "domain": {"id": "default", "name": "Default"}},
+            "is_domain": false,
+            "roles": roles,
+            "issued_at": stamp(issued),
+            "expires_at": stamp(issued + TimeDelta::seconds(life)),
+        }})
+    }
+
+    /// Revokes every token the service has.
+    pub(crate) fn revoke_own(&mut self) {
+        self.revoked.extend(self.own.keys().cloned());
+    }
+
+    fn answer(&mut self, seen: &Seen) -> Reply {
+        self.seen.push(seen.clone());
+        if let Some(reply) = (self.script)(seen) {
+            return reply;
+        }
+        match (seen.method.as_str(), seen.path.as_str()) {
+            ("POST", "/v3/auth/tokens") => self.sign_in(),
+            ("GET", "/v3/auth/tokens") => self.validate(seen),
+            _ => Reply::page(404),
+        }
+    }
+
+    fn sign_in(&mut self) -> Reply {
+        let token = format!("own-token-{:04}-of-the-service", self.own.len() + 1);
+        self.own.insert(token.clone(), self.now().trunc_subsecs(0) + TimeDelta::seconds(self.life));
+        let description = self.describe("vitrine", "service", &self.own_roles, self.life);
+        Reply::json(201, &description).header("X-Subject-Token", token)
+    }
+
+    fn validate(&self, seen: &Seen) -> Reply {
+        let own = seen.headers.get("x-auth-token").map_or("", String::as_str);
+        let lives = self.own.get(own).is_some_and(|end| self.now() < *end);
+        if !lives || self.revoked.contains(own) {
+            return Reply::error(401, "The request you have made requires authentication.").after(self.delay);
+        }
+        let subject = seen.headers.get("x-subject-token").map_or("", String::as_str);
+        match self.subjects.get(subject) {
+            Some(description) => {
+                Reply::json(200, description).header("X-Subject-Token", subject).after(self.delay)
+            }
+            None => Reply::error(404, &format!("Could not find token: {subject}.")).after(self.delay),
+        }
+    }
+}
+
+/// A running stand-in; ends with the value.
+pub(crate) struct StandIn {
+    pub(crate) hands: Arc<Hands>,
+    pub(crate) port: u16,
+    realm: Arc<Mutex<Realm>>,
+    server: ServerHandle,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl StandIn {
+    pub(crate) fn start() -> Self {
+        let hands = Arc::<Hands>::default();
+        let realm = Arc::new(Mutex::new(Realm {
+            hands: Arc::clone(&hands),
+            own: HashMap::new(),
+            revoked: HashSet::new(),
+            subjects: HashMap::new(),
+            life: 3600,
+            own_roles: vec!["service"],
+            ahead: TimeDelta::zero(),
+            delay: Duration::ZERO,
+            script: Box::new(|_| None),
+            seen: Vec::new(),
+        }));
+        let (started, running) = std::sync::mpsc::channel();
+        let data = web::Data::from(Arc::clone(&realm));
+        let thread = thread::spawn(move || {
+            rt::System::new().block_on(async move {
+                let app = move || App::new().app_data(data.clone()).default_service(web::to(serve));
+                let server = HttpServer::new(app)
+                    .workers(1)
+                    .max_connections(10_000)
+                    .backlog(4096)
+                    .disable_signals()
+                    .shutdown_timeout(0)
+                    .bind("127.0.0.1:0")
+                    .expect("a port on loopback");
+                let port = server.addrs()[0].port();
+                let server = server.run();
+                started.send((port, server.handle())).expect("a test that waits");
+                server.await.expect("a server that ends well");
+            });
+        });
+        let (port, server) = running.recv().expect("a server");
+        Self { hands, port, realm, server, thread: Some(thread) }
+    }
+
+    /// The time by the hands, in seconds since some moment.
+    pub(crate) fn hands_seconds(&self) -> f64 {
+        self.hands.steady().as_secs_f64()
+    }
+
+    /// Changes or reads what the stand-in knows.
+    pub(crate) fn realm<T>(&self, with: impl FnOnce(&mut Realm) -> T) -> T {
+        with(&mut self.realm.lock().expect("no panic in the realm"))
+    }
+
+    /// Answers by this from now on; `None` leaves the answer to the realm.
+    pub(crate) fn script(&self, script: impl FnMut(&Seen) -> Option<Reply> + Send + 'static) {
+        self.realm(|realm| realm.script = Box::new(script));
+    }
+
+    /// Answers every validation like this from now on.
+    pub(crate) fn always(&self, reply: Reply) {
+        self.script(move |seen| (seen.method == "GET").then(|| reply.clone()));
+    }
+
+    /// Lets somebody have this token for an hour.
+    pub(crate) fn admit(&self, token: &str) {
+        self.admit_for(token, 3600);
+    }
+
+    pub(crate) fn admit_for(&self, token: &str, life: i64) {
+        self.realm(|realm| {
+            let description = realm.describe("alice", "studio", &["member", "reader"], life);
+            realm.subjects.insert(token.to_owned(), description)
+        });
+    }
+
+    pub(crate) fn seen(&self, method: &str) -> Vec<Seen> {
+        self.realm(|realm| realm.seen.iter().filter(|seen| seen.method == method).cloned().collect())
+    }
+
+    /// How many sign-ins there were.
+    pub(crate) fn posts(&self) -> usize {
+        self.seen("POST").len()
+    }
+
+    /// How many validations there were.
+    pub(crate) fn gets(&self) -> usize {
+        self.seen("GET").len()
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        config(self.port)
+    }
+
+    /// A validator that asks this stand-in and goes by its clock.
+    pub(crate) fn keystone(&self) -> Keystone {
+        self.keystone_with(&self.config())
+    }
+
+    pub(crate) fn keystone_with(&self, config: &Config) -> Keystone {
+        Keystone::with_clock(config, Arc::clone(&self.hands) as Arc<dyn Clock>).expect("a good configuration")
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        // The command is sent at once; its future only waits.
+        drop(self.server.stop(false));
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+async fn serve(request: HttpRequest, body: web::Bytes, realm: web::Data<Mutex<Realm>>) -> HttpResponse {
+    let text = |value: &actix_web::http::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
+    let seen = Seen {
+        method: request.method().to_string(),
+        path: request.path().to_owned(),
+        query: request.query_string().to_owned(),
+        headers: request
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.as_str().to_owned(), text(value)))
+            .collect(),
+        body: String::from_utf8_lossy(&body).into_owned(),
+        at: Instant::now(),
+    };
+    let reply = realm.lock().expect("no panic in the realm").answer(&seen);
+    rt::time::sleep(reply.after).await;
+    let mut response = HttpResponse::build(StatusCode::from_u16(reply.status).expect("a status"));
+    for (name, value) in reply.headers {
+        response.insert_header((name, value));
+    }
+    response.content_type(reply.content_type).body(reply.body)
+}
+
+pub(crate) fn config(port: u16) -> Config {
+    Config {
+        auth_url: format!("http://127.0.0.1:{port}/v3"),
+        username: Some("vitrine".to_owned()),
+        password: Some(Secret::new(PASSWORD)),
+        project_name: Some("service".to_owned()),
+        ..Config::default()
+    }
+}
+
+/// A well-formed token that nobody else has.
+pub(crate) fn token(name: &str) -> String {
+    format!("{name}-{}", uuid::Uuid::new_v4().simple())
+}
+
+pub(crate) const REQUEST: &str = "req-6b1c0a4e-43b1-4a0f-a0f8-1d3c5e7f9a2b";
+
+/// A verdict in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Accepted,
+    Rejected,
+    Unavailable,
+}
+
+impl From<Result<Arc<Caller>, TokenError>> for Verdict {
+    fn from(validated: Result<Arc<Caller>, TokenError>) -> Self {
+        match validated {
+            Ok(_) => Self::Accepted,
+            Err(TokenError::Rejected) => Self::Rejected,
+            Err(TokenError::Unavailable(_)) => Self::Unavailable,
+        }
+    }
+}
+
+pub(crate) async fn verdict(keystone: &Keystone, token: &str) -> Verdict {
+    keystone.validate(token, REQUEST).await.into()
+}
+
+/// The verdicts on all these, asked at once.
+pub(crate) async fn verdicts(keystone: &Keystone, tokens: impl IntoIterator<Item = String>) -> Vec<Verdict> {
+    let tasks: Vec<_> = tokens
+        .into_iter()
+        .map(|token| {
+            let keystone = keystone.clone();
+            tokio::spawn(async move { verdict(&keystone, &token).await })
+        })
+        .collect();
+    let mut verdicts = Vec::new();
+    for task in tasks {
+        verdicts.push(task.await.expect("a verdict"));
+    }
+    verdicts
+}
+
+/// Looks again and again until something holds, but not for ever.
+pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// A server that treats each connection like this, given its number from 1 on; it ends with the test process.
+pub(crate) fn rude(treat: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
+    let port = listener.local_addr().expect("an address").port();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    let treat = Arc::new(treat);
+    thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let number = counted.fetch_add(1, Ordering::SeqCst) + 1;
+            let treat = Arc::clone(&treat);
+            thread::spawn(move || treat(number, stream));
+        }
+    });
+    (port, count)
+}
+
+/// Reads one request and says nothing.
+pub(crate) fn read_request(stream: &mut TcpStream) {
+    let mut bytes = [0; 16 * 1024];
+    let _ = stream.read(&mut bytes);
+}
+
+/// A port of loopback where nobody listens.
+pub(crate) fn dead_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
+}
