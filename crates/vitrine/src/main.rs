@@ -1,1 +1,166 @@
-fn main() {}
+//! Vitrine: an OpenStack image sharing service. `vitrine --help` says what it can do.
+
+mod config;
+mod dev;
+mod metrics;
+mod migrate;
+mod policy_file;
+mod serve;
+mod session;
+mod telemetry;
+
+use std::{
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::{
+    BadConfig, Config,
+    layers::{DEFAULT_FILE, Layers},
+};
+
+/// An OpenStack image sharing service: the Image API v2, exact under any load.
+#[derive(Debug, Parser)]
+#[command(name = "vitrine", version = env!("VITRINE_VERSION"), max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API, with callers vouched for by Keystone and records in Postgres (or one SQLite file)
+    ///
+    /// Needs at least database.url, keystone.auth_url and the service's user: keystone.username, keystone.password and
+    /// keystone.project_name, or an application credential. SIGTERM ends it: it stops accepting, finishes what runs
+    /// within shutdown.grace seconds and exits with 0.
+    Serve(Settings),
+    /// Bring the database's schema up to date; safe to run twice at once
+    Migrate(Settings),
+    /// Say what would be used and where each value comes from; exits with 2 if it cannot be used
+    ///
+    /// Reads files, but asks neither the database nor Keystone.
+    CheckConfig(Settings),
+    /// Try it out on this machine: SQLite, a built-in identity with demo projects, no configuration
+    ///
+    /// Listens on loopback only. Prints a session to paste: share an image, accept it, list it.
+    Dev(dev::Dev),
+}
+
+/// Where settings come from. Every key can be set in the file, in the environment (keystone.auth_url is
+/// VITRINE_KEYSTONE__AUTH_URL) and by --set; later ones win.
+#[derive(Args, Debug)]
+struct Settings {
+    /// The configuration file [default: /etc/vitrine/vitrine.toml if there is one]
+    #[arg(long, value_name = "FILE", env = "VITRINE_CONFIG")]
+    config: Option<PathBuf>,
+    /// Where the API listens, such as 0.0.0.0:9292
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Any key, such as database.pool_size=8; may be repeated
+    #[arg(long, value_name = "KEY=VALUE", value_parser = pair)]
+    set: Vec<(String, String)>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+        Some(_) | None => Err("expected KEY=VALUE, such as database.pool_size=8".to_owned()),
+    }
+}
+
+impl Settings {
+    fn layers(&self) -> Result<Layers, BadConfig> {
+        let mut layers = Layers::default();
+        match &self.config {
+            Some(file) => layers.file(file)?,
+            None if Path::new(DEFAULT_FILE).exists() => layers.file(Path::new(DEFAULT_FILE))?,
+            None => {}
+        }
+        let variables = std::env::vars_os();
+        layers.environment(
+            variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        )?;
+        for (key, value) in &self.set {
+            layers.flag("--set", key, value)?;
+        }
+        if let Some(listen) = self.listen {
+            layers.flag("--listen", "listen", &listen.to_string())?;
+        }
+        Ok(layers)
+    }
+
+    fn config(&self) -> Result<Config, BadConfig> {
+        self.layers()?.config()
+    }
+}
+
+/// Why the program ends with a failure.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    /// What it was told makes no sense.
+    #[error(transparent)]
+    Config(#[from] BadConfig),
+    /// What it needs is not there or fails.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Failure {
+    fn other(doing: &str, error: impl std::fmt::Display) -> Self {
+        Self::Other(format!("{doing}: {error}"))
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "vitrine: {failure}");
+            match failure {
+                Failure::Config(_) => ExitCode::from(2),
+                Failure::Other(_) => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Serve(settings) => {
+            let config = settings.config()?;
+            telemetry::start(&config.log, telemetry::Reader::Machine)?;
+            serve::serve(&config)
+        }
+        Command::Migrate(settings) => migrate::migrate(&settings.config()?),
+        Command::CheckConfig(settings) => check_config(&settings),
+        Command::Dev(dev) => dev::dev(&dev),
+    }
+}
+
+fn check_config(settings: &Settings) -> Result<(), Failure> {
+    let layers = settings.layers()?;
+    let config = layers.config()?;
+    print(&layers.describe(&config))?;
+    config.rules()?;
+    config.store()?;
+    config.tokens()?;
+    config.api()?;
+    config.metrics()?;
+    telemetry::check(&config.log)?;
+    print("\nThis can be used. Neither the database nor Keystone was asked.\n")
+}
+
+/// Writes to standard output; a reader that went away is no failure.
+fn print(text: &str) -> Result<(), Failure> {
+    match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::other("cannot write to standard output", error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}

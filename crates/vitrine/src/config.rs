@@ -1,0 +1,396 @@
+//! What the program is told: one TOML file, then the environment, then flags; later ones win.
+//!
+//! The keys are the fields of [`Config`]. In the environment `keystone.auth_url` is `VITRINE_KEYSTONE__AUTH_URL`. Every
+//! `…_file` names a file with a secret, for the key without `_file`.
+
+pub(crate) mod layers;
+mod value;
+
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use core_domain::{
+    caller::{PrivateImages, Rules},
+    limits::Limits,
+};
+use serde::{Deserialize, Serialize};
+
+use self::value::{Secret, number};
+use crate::policy_file;
+
+/// Why the program does not start: names the key and says what would be right.
+#[derive(Debug, thiserror::Error)]
+#[error("{key}: {reason}")]
+pub(crate) struct BadConfig {
+    /// The key, or the file.
+    pub(crate) key: String,
+    /// What is wrong.
+    pub(crate) reason: String,
+}
+
+impl BadConfig {
+    pub(crate) fn new(key: impl Into<String>, reason: impl ToString) -> Self {
+        Self { key: key.into(), reason: reason.to_string() }
+    }
+}
+
+/// Every key there is, with its default.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Where the API listens.
+    pub(crate) listen: SocketAddr,
+    /// Where `/metrics` is; nowhere if empty.
+    pub(crate) metrics_listen: String,
+    /// The base of absolute links; the host a client used if empty.
+    pub(crate) public_endpoint: String,
+    /// Threads that speak HTTP; 0: as many as there are cores.
+    #[serde(deserialize_with = "number")]
+    pub(crate) workers: usize,
+    /// How long a request may take, in seconds.
+    #[serde(deserialize_with = "number")]
+    pub(crate) deadline: u64,
+    /// An oslo.policy file that overrides the built-in rules; none if empty.
+    pub(crate) policy_file: PathBuf,
+    pub(crate) database: Database,
+    pub(crate) keystone: Keystone,
+    pub(crate) sharing: Sharing,
+    pub(crate) limits: LimitKeys,
+    pub(crate) log: Log,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// `database.*`
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Database {
+    /// `postgres://…` or `sqlite:///…`
+    pub(crate) url: Secret,
+    pub(crate) url_file: PathBuf,
+    /// Connections, and threads that use them; 0: two for each core.
+    #[serde(deserialize_with = "number")]
+    pub(crate) pool_size: u32,
+}
+
+/// `keystone.*`
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Keystone {
+    /// Where Keystone is, with or without `/v3`.
+    pub(crate) auth_url: String,
+    /// Where clients reach it, for `WWW-Authenticate`; `auth_url` if empty.
+    pub(crate) public_url: String,
+    pub(crate) username: String,
+    pub(crate) password: Secret,
+    pub(crate) password_file: PathBuf,
+    pub(crate) project_name: String,
+    pub(crate) user_domain_id: String,
+    pub(crate) project_domain_id: String,
+    pub(crate) application_credential_id: String,
+    pub(crate) application_credential_secret: Secret,
+    pub(crate) application_credential_secret_file: PathBuf,
+    /// How long a validated token is trusted, in seconds.
+    #[serde(deserialize_with = "number")]
+    pub(crate) token_cache_ttl: u64,
+    /// A folder with Keystone's public keys for JWS tokens; none if empty.
+    pub(crate) jws_public_keys: PathBuf,
+    /// Certificates of authorities to trust beside the usual ones, as PEM; none if empty.
+    pub(crate) ca_file: PathBuf,
+}
+
+/// `sharing.*`
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Sharing {
+    /// `share` or `forbid`: what adding a member to a private image does.
+    pub(crate) private_images: PrivateImagesWord,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PrivateImagesWord {
+    #[default]
+    Share,
+    Forbid,
+}
+
+/// `limits.*`; -1 is unlimited where it says so.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LimitKeys {
+    /// -1: unlimited.
+    #[serde(deserialize_with = "number")]
+    pub(crate) members_per_image: i64,
+    /// -1: unlimited.
+    #[serde(deserialize_with = "number")]
+    pub(crate) properties_per_image: i64,
+    /// -1: unlimited.
+    #[serde(deserialize_with = "number")]
+    pub(crate) tags_per_image: i64,
+    /// Images on a page when the client does not say.
+    #[serde(deserialize_with = "number")]
+    pub(crate) page_default: usize,
+    /// Images on a page at most.
+    #[serde(deserialize_with = "number")]
+    pub(crate) page_max: usize,
+    /// The largest JSON body, in bytes.
+    #[serde(deserialize_with = "number")]
+    pub(crate) body_bytes: usize,
+}
+
+/// `log.*`
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// `json`, `text`, or `auto`: JSON but for `vitrine dev`.
+    pub(crate) format: LogFormat,
+    /// A level such as `info`, or directives such as `info,vitrine::request=warn`.
+    pub(crate) level: String,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    #[default]
+    Auto,
+    Json,
+    Text,
+}
+
+/// `shutdown.*`
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Shutdown {
+    /// How long requests under way may go on after SIGTERM, in seconds.
+    #[serde(deserialize_with = "number")]
+    pub(crate) grace: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9292)),
+            metrics_listen: String::new(),
+            public_endpoint: String::new(),
+            workers: 0,
+            deadline: 30,
+            policy_file: PathBuf::new(),
+            database: Database::default(),
+            keystone: Keystone::default(),
+            sharing: Sharing::default(),
+            limits: LimitKeys::default(),
+            log: Log::default(),
+            shutdown: Shutdown::default(),
+        }
+    }
+}
+
+impl Default for Keystone {
+    fn default() -> Self {
+        Self {
+            auth_url: String::new(),
+            public_url: String::new(),
+            username: String::new(),
+            password: Secret::default(),
+            password_file: PathBuf::new(),
+            project_name: String::new(),
+            user_domain_id: "default".to_owned(),
+            project_domain_id: "default".to_owned(),
+            application_credential_id: String::new(),
+            application_credential_secret: Secret::default(),
+            application_credential_secret_file: PathBuf::new(),
+            token_cache_ttl: 60,
+            jws_public_keys: PathBuf::new(),
+            ca_file: PathBuf::new(),
+        }
+    }
+}
+
+impl Default for LimitKeys {
+    fn default() -> Self {
+        Self {
+            members_per_image: 128,
+            properties_per_image: 128,
+            tags_per_image: 128,
+            page_default: 25,
+            page_max: 1000,
+            body_bytes: 1 << 20,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, level: "info".to_owned() }
+    }
+}
+
+impl Default for Shutdown {
+    fn default() -> Self {
+        Self { grace: 25 }
+    }
+}
+
+impl Config {
+    /// Puts the secrets that are in files in their places.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or a secret that is given twice.
+    pub(crate) fn read_secrets(&mut self) -> Result<(), BadConfig> {
+        let Self { database, keystone, .. } = self;
+        let secrets = [
+            ("database.url", &mut database.url, &database.url_file),
+            ("keystone.password", &mut keystone.password, &keystone.password_file),
+            (
+                "keystone.application_credential_secret",
+                &mut keystone.application_credential_secret,
+                &keystone.application_credential_secret_file,
+            ),
+        ];
+        for (key, secret, file) in secrets {
+            if file.as_os_str().is_empty() {
+                continue;
+            }
+            if !secret.reveal().is_empty() {
+                return Err(BadConfig::new(key, format!("is given twice: here and as {key}_file")));
+            }
+            let text = fs::read_to_string(file).map_err(|error| {
+                BadConfig::new(format!("{key}_file"), format!("{} cannot be read: {error}", file.display()))
+            })?;
+            *secret = Secret::new(text.trim_end_matches(['\r', '\n']));
+        }
+        Ok(())
+    }
+
+    /// The rules that use cases go by.
+    ///
+    /// # Errors
+    /// A limit that is no limit; a policy file that does not parse or names an unknown rule.
+    pub(crate) fn rules(&self) -> Result<Rules, BadConfig> {
+        let limit = |key: &str, value: i64| match value {
+            -1 => Ok(None),
+            _ => usize::try_from(value).map(Some).map_err(|_| {
+                BadConfig::new(format!("limits.{key}"), "must be a whole number, or -1 for no limit")
+            }),
+        };
+        let policy = policy_file::read(&self.policy_file)?;
+        let private_images = match self.sharing.private_images {
+            PrivateImagesWord::Share => PrivateImages::Share,
+            PrivateImagesWord::Forbid => PrivateImages::Forbid,
+        };
+        let limits = Limits {
+            members_per_image: limit("members_per_image", self.limits.members_per_image)?,
+            properties_per_image: limit("properties_per_image", self.limits.properties_per_image)?,
+            tags_per_image: limit("tags_per_image", self.limits.tags_per_image)?,
+            page_default: self.limits.page_default,
+            page_max: self.limits.page_max,
+        };
+        Ok(Rules { policy, limits, private_images })
+    }
+
+    /// Where and how the records are kept.
+    ///
+    /// # Errors
+    /// No URL, or one that names no database we know.
+    pub(crate) fn store(&self) -> Result<store_diesel::Config, BadConfig> {
+        let url = self.database.url.reveal();
+        if url.is_empty() {
+            return Err(BadConfig::new(
+                "database.url",
+                "is not set; say where the records are: postgres://user:password@host/database",
+            ));
+        }
+        let mut store =
+            store_diesel::Config::parse(url).map_err(|error| BadConfig::new("database.url", error))?;
+        store.pool_size = self.pool_size();
+        Ok(store)
+    }
+
+    /// Who vouches for callers.
+    ///
+    /// # Errors
+    /// What cannot be used, by its key.
+    pub(crate) fn tokens(&self) -> Result<auth_keystone::Config, BadConfig> {
+        let keystone = &self.keystone;
+        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let secret = |secret: &Secret| text(secret.reveal()).map(auth_keystone::Secret::new);
+        let path = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+        let config = auth_keystone::Config {
+            auth_url: keystone.auth_url.clone(),
+            username: text(&keystone.username),
+            password: secret(&keystone.password),
+            project_name: text(&keystone.project_name),
+            user_domain_id: keystone.user_domain_id.clone(),
+            project_domain_id: keystone.project_domain_id.clone(),
+            application_credential_id: text(&keystone.application_credential_id),
+            application_credential_secret: secret(&keystone.application_credential_secret),
+            ca_file: path(&keystone.ca_file),
+            token_cache_ttl: Duration::from_secs(keystone.token_cache_ttl),
+            jws_public_keys: path(&keystone.jws_public_keys),
+            ..auth_keystone::Config::default()
+        };
+        config.check().map_err(|invalid| BadConfig::new(invalid.key, invalid.reason))?;
+        Ok(config)
+    }
+
+    /// What the API is told.
+    ///
+    /// # Errors
+    /// Addresses that cannot stand in a header or a link.
+    pub(crate) fn api(&self) -> Result<api_http::Settings, BadConfig> {
+        let keystone = &self.keystone;
+        let identity_uri =
+            if keystone.public_url.is_empty() { &keystone.auth_url } else { &keystone.public_url };
+        let usable = |key: &str, url: &str| {
+            let plain = url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
+            if plain && (url.is_empty() || url.starts_with("http://") || url.starts_with("https://")) {
+                Ok(())
+            } else {
+                Err(BadConfig::new(key, "must be a URL such as https://image.example.org"))
+            }
+        };
+        usable("public_endpoint", &self.public_endpoint)?;
+        usable("keystone.public_url", &keystone.public_url)?;
+        if self.deadline == 0 {
+            return Err(BadConfig::new("deadline", "must be at least one second"));
+        }
+        Ok(api_http::Settings {
+            public_endpoint: (!self.public_endpoint.is_empty()).then(|| self.public_endpoint.clone()),
+            identity_uri: identity_uri.clone(),
+            body_bytes: self.limits.body_bytes,
+            deadline: Duration::from_secs(self.deadline),
+        })
+    }
+
+    /// Where `/metrics` is, if anywhere.
+    ///
+    /// # Errors
+    /// Text that is no address.
+    pub(crate) fn metrics(&self) -> Result<Option<SocketAddr>, BadConfig> {
+        if self.metrics_listen.is_empty() {
+            return Ok(None);
+        }
+        self.metrics_listen
+            .parse()
+            .map(Some)
+            .map_err(|_| BadConfig::new("metrics_listen", "must be an address and port such as 0.0.0.0:9293"))
+    }
+
+    /// Threads that speak HTTP.
+    pub(crate) fn workers(&self) -> usize {
+        if self.workers > 0 { self.workers } else { cores() }
+    }
+
+    /// Connections to the database, and threads that use them. More than two for each core make answers late and
+    /// none faster (docs/performance.md).
+    pub(crate) fn pool_size(&self) -> u32 {
+        if self.database.pool_size > 0 {
+            self.database.pool_size
+        } else {
+            u32::try_from(2 * cores()).unwrap_or(u32::MAX)
+        }
+    }
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

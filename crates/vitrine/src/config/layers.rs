@@ -1,0 +1,227 @@
+//! The layers: a file, the environment, flags; and where each value came from.
+
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
+
+use toml::{Table, Value};
+
+use super::{BadConfig, Config};
+
+/// Where the file is if nobody says.
+pub(crate) const DEFAULT_FILE: &str = "/etc/vitrine/vitrine.toml";
+/// What names of environment variables start with.
+const PREFIX: &str = "VITRINE_";
+/// Variables of ours that are no keys: what the build was told, and the file itself.
+const NOT_KEYS: [&str; 2] = ["VITRINE_COMMIT", "VITRINE_CONFIG"];
+
+/// Everything said so far, and who said it.
+#[derive(Debug, Default)]
+pub(crate) struct Layers {
+    table: Table,
+    origins: BTreeMap<String, String>,
+}
+
+impl Layers {
+    /// Adds a file.
+    ///
+    /// # Errors
+    /// A file that cannot be read or is no TOML; the message never repeats a line, which might hold a secret.
+    pub(crate) fn file(&mut self, path: &Path) -> Result<(), BadConfig> {
+        let name = path.display().to_string();
+        let text = fs::read_to_string(path)
+            .map_err(|error| BadConfig::new(&name, format!("the configuration cannot be read: {error}")))?;
+        let table: Table = text.parse().map_err(|error: toml::de::Error| {
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            BadConfig::new(&name, format!("line {line} is not TOML: {}", error.message()))
+        })?;
+        let mut leaves = Vec::new();
+        flatten("", &Value::Table(table), &mut leaves);
+        for (key, value) in leaves {
+            self.set(&key, value, &name)?;
+        }
+        Ok(())
+    }
+
+    /// Adds the environment: `VITRINE_KEYSTONE__AUTH_URL` is `keystone.auth_url`.
+    ///
+    /// # Errors
+    /// A name that cannot be a key.
+    pub(crate) fn environment(
+        &mut self,
+        variables: impl Iterator<Item = (String, String)>,
+    ) -> Result<(), BadConfig> {
+        for (name, value) in variables {
+            let Some(key) = name.strip_prefix(PREFIX) else { continue };
+            if NOT_KEYS.contains(&name.as_str()) || is_service_link(key) {
+                continue;
+            }
+            let key = key.to_lowercase().replace("__", ".");
+            self.set(&key, Value::String(value), &name)?;
+        }
+        Ok(())
+    }
+
+    /// Adds one flag.
+    ///
+    /// # Errors
+    /// A name that cannot be a key.
+    pub(crate) fn flag(&mut self, flag: &str, key: &str, value: &str) -> Result<(), BadConfig> {
+        self.set(key, Value::String(value.to_owned()), flag)
+    }
+
+    fn set(&mut self, key: &str, value: Value, origin: &str) -> Result<(), BadConfig> {
+        let mut table = &mut self.table;
+        let (sections, last) = match key.rsplit_once('.') {
+            Some((sections, last)) => (sections.split('.').collect(), last),
+            None => (Vec::new(), key),
+        };
+        for section in sections {
+            let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+            match entry.as_table_mut() {
+                Some(deeper) => table = deeper,
+                None => return Err(BadConfig::new(key, format!("unknown key (from {origin})"))),
+            }
+        }
+        table.insert(last.to_owned(), value);
+        self.origins.insert(key.to_owned(), origin.to_owned());
+        Ok(())
+    }
+
+    /// The configuration that all layers make.
+    ///
+    /// # Errors
+    /// An unknown key or a value that makes no sense: the key, what is wrong, and where it was said.
+    pub(crate) fn config(&self) -> Result<Config, BadConfig> {
+        let mut config: Config =
+            serde_path_to_error::deserialize(Value::Table(self.table.clone())).map_err(|error| {
+                let key = error.path().to_string();
+                let origin =
+                    self.origins.get(&key).map(|origin| format!(" (from {origin})")).unwrap_or_default();
+                BadConfig::new(key, format!("{}{origin}", error.inner().message()))
+            })?;
+        config.read_secrets()?;
+        Ok(config)
+    }
+
+    /// Every key with its value and where it is from, a line each; secrets as `***`.
+    pub(crate) fn describe(&self, config: &Config) -> String {
+        let mut leaves = Vec::new();
+        if let Ok(value) = Value::try_from(config) {
+            flatten("", &value, &mut leaves);
+        }
+        leaves.into_iter().fold(String::new(), |mut text, (key, value)| {
+            let origin = self.origins.get(&key).map_or("default", String::as_str);
+            // Writing to a string does not fail.
+            let _ = writeln!(text, "{:<62} # {origin}", format!("{key} = {value}"));
+            text
+        })
+    }
+}
+
+fn flatten(prefix: &str, value: &Value, leaves: &mut Vec<(String, Value)>) {
+    match value {
+        Value::Table(table) => {
+            for (name, value) in table {
+                let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+                flatten(&key, value, leaves);
+            }
+        }
+        Value::String(_)
+        | Value::Integer(_)
+        | Value::Float(_)
+        | Value::Boolean(_)
+        | Value::Datetime(_)
+        | Value::Array(_) => leaves.push((prefix.to_owned(), value.clone())),
+    }
+}
+
+/// Kubernetes tells every container where the services of its namespace are, and ours may be called «vitrine»:
+/// `VITRINE_SERVICE_HOST`, `VITRINE_PORT_9292_TCP_ADDR`. No key of ours looks like that.
+fn is_service_link(key: &str) -> bool {
+    key.contains("SERVICE_HOST")
+        || key.contains("SERVICE_PORT")
+        || key.contains("PORT_")
+        || key.ends_with("PORT")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Result<Config, BadConfig> {
+        let mut layers = Layers::default();
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        layers.environment(variables)?;
+        layers.config()
+    }
+
+    #[test]
+    fn a_later_layer_wins_and_is_named_as_the_origin() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("vitrine.toml");
+        fs::write(&file, "listen = \"127.0.0.1:1\"\n[limits]\nmembers_per_image = 5\npage_max = 7\n")
+            .unwrap();
+        let mut layers = Layers::default();
+        layers.file(&file).unwrap();
+        layers.environment([("VITRINE_LIMITS__PAGE_MAX".to_owned(), "8".to_owned())].into_iter()).unwrap();
+        layers.flag("--listen", "listen", "127.0.0.1:2").unwrap();
+        let config = layers.config().unwrap();
+        assert_eq!(config.listen.port(), 2);
+        assert_eq!((config.limits.members_per_image, config.limits.page_max), (5, 8));
+        let text = layers.describe(&config);
+        assert!(text.lines().any(
+            |line| line.starts_with("limits.page_max = 8") && line.ends_with("VITRINE_LIMITS__PAGE_MAX")
+        ));
+        assert!(
+            text.lines().any(|line| line.starts_with("shutdown.grace = 25") && line.ends_with("default"))
+        );
+    }
+
+    #[test]
+    fn a_password_of_digits_stays_text_and_is_never_shown() {
+        let config = environment(&[("VITRINE_KEYSTONE__PASSWORD", "0123")]).unwrap();
+        assert_eq!(config.keystone.password.reveal(), "0123");
+        assert!(!Layers::default().describe(&config).contains("0123"));
+        assert!(!format!("{config:?}").contains("0123"));
+    }
+
+    #[test]
+    fn a_slip_is_named_with_its_key_and_its_origin() {
+        for (name, value, words) in [
+            (
+                "VITRINE_LIMITS__PAGE_MAX",
+                "many",
+                &["limits.page_max", "whole number", "VITRINE_LIMITS__PAGE_MAX"][..],
+            ),
+            ("VITRINE_DATABASE__URI", "x", &["database", "uri"]),
+            ("VITRINE_COLOUR", "x", &["colour"]),
+            ("VITRINE_LISTEN", "localhost", &["listen", "VITRINE_LISTEN"]),
+            ("VITRINE_DATABASE__POOL_SIZE", "-1", &["database.pool_size"]),
+            ("VITRINE_SHARING__PRIVATE_IMAGES", "maybe", &["sharing.private_images", "share", "forbid"]),
+        ] {
+            let message = environment(&[(name, value)]).unwrap_err().to_string();
+            for word in words {
+                assert!(message.contains(word), "{name}={value}: {message}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_kubernetes_adds_for_a_service_called_vitrine_is_no_key() {
+        environment(&[
+            ("VITRINE_SERVICE_HOST", "10.0.0.1"),
+            ("VITRINE_PORT", "tcp://10.0.0.1:9292"),
+            ("VITRINE_PORT_9292_TCP_ADDR", "10.0.0.1"),
+            ("VITRINE_METRICS_SERVICE_PORT_HTTP", "9293"),
+        ])
+        .unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_no_toml_is_refused_by_its_line_without_repeating_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("vitrine.toml");
+        fs::write(&file, "listen = \"127.0.0.1:1\"\n[keystone]\npassword = hunter2\n").unwrap();
+        let message = Layers::default().file(&file).unwrap_err().to_string();
+        assert!(message.contains("line 3") && !message.contains("hunter2"), "{message}");
+    }
+}

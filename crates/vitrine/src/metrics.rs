@@ -1,0 +1,148 @@
+//! `/metrics`, on a port of its own: the API's figures, the token cache's and the database pool's.
+
+use std::{fmt::Write as _, net::TcpListener, sync::Arc};
+
+use actix_web::{App, HttpResponse, HttpServer, dev::Server, http::header, web};
+use auth_keystone::{Histogram, Keystone, LATENCY_BOUNDS};
+use prometheus::{Registry, TextEncoder};
+use store_diesel::DieselStore;
+
+use crate::Failure;
+
+/// What is shown.
+pub(crate) struct Shown {
+    pub(crate) registry: Registry,
+    pub(crate) tokens: Keystone,
+    pub(crate) store: Arc<DieselStore>,
+}
+
+/// Serves `/metrics` on this port.
+///
+/// # Errors
+/// A listener that cannot be used.
+pub(crate) fn server(listener: TcpListener, shown: Shown) -> Result<Server, Failure> {
+    let shown = web::Data::new(shown);
+    let server =
+        HttpServer::new(move || App::new().app_data(shown.clone()).route("/metrics", web::get().to(metrics)));
+    let server = server.workers(1).disable_signals().shutdown_timeout(1).listen(listener);
+    Ok(server.map_err(|error| Failure::other("cannot serve metrics", error))?.run())
+}
+
+async fn metrics(shown: web::Data<Shown>) -> HttpResponse {
+    let mut text = TextEncoder::new().encode_to_string(&shown.registry.gather()).unwrap_or_default();
+    version(&mut text);
+    tokens(&mut text, &shown.tokens);
+    pool(&mut text, &shown.store);
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
+        .body(text)
+}
+
+/// One figure in the text format of Prometheus. Writing to a string does not fail.
+fn figure(text: &mut String, kind: &str, name: &str, help: &str, values: &[(&str, f64)]) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    for (labels, value) in values {
+        let _ = writeln!(text, "{name}{labels} {value}");
+    }
+}
+
+fn version(text: &mut String) {
+    let labels = concat!("{version=\"", env!("VITRINE_VERSION"), "\"}");
+    figure(text, "gauge", "vitrine_build_info", "Which build this is.", &[(labels, 1.0)]);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
+fn tokens(text: &mut String, keystone: &Keystone) {
+    let figures = keystone.figures();
+    figure(
+        text,
+        "counter",
+        "vitrine_token_validations_total",
+        "Token validations by what answered them.",
+        &[
+            ("{by=\"cache\"}", figures.hits as f64),
+            ("{by=\"negative_cache\"}", figures.negative_hits as f64),
+            ("{by=\"keystone\"}", figures.misses.saturating_sub(figures.coalesced) as f64),
+            ("{by=\"another_s_call\"}", figures.coalesced as f64),
+            ("{by=\"form\"}", figures.malformed as f64),
+        ],
+    );
+    figure(
+        text,
+        "counter",
+        "vitrine_signed_tokens_refused_total",
+        "Signed tokens refused without asking Keystone.",
+        &[
+            ("{because=\"signature\"}", figures.bad_signatures as f64),
+            ("{because=\"expired\"}", figures.expired_signed as f64),
+        ],
+    );
+    figure(
+        text,
+        "gauge",
+        "vitrine_token_validations_in_flight",
+        "Distinct tokens being asked about.",
+        &[("", figures.in_flight as f64)],
+    );
+    figure(
+        text,
+        "gauge",
+        "vitrine_token_cache_entries",
+        "Tokens remembered.",
+        &[
+            ("{verdict=\"good\"}", figures.good_entries as f64),
+            ("{verdict=\"rejected\"}", figures.bad_entries as f64),
+        ],
+    );
+    figure(
+        text,
+        "counter",
+        "vitrine_own_token_sign_ins_total",
+        "Tokens got, or not, for the service itself.",
+        &[
+            ("{outcome=\"done\"}", figures.sign_ins as f64),
+            ("{outcome=\"failed\"}", figures.failed_sign_ins as f64),
+        ],
+    );
+    let left = figures.own_token_left.map_or(0.0, |left| left.as_secs_f64());
+    figure(
+        text,
+        "gauge",
+        "vitrine_own_token_seconds_left",
+        "How long the service's own token is good.",
+        &[("", left)],
+    );
+    let name = "vitrine_keystone_seconds";
+    let _ = writeln!(text, "# HELP {name} Time Keystone took, by outcome.\n# TYPE {name} histogram");
+    for (outcome, histogram) in
+        [("accepted", &figures.accepted), ("rejected", &figures.rejected), ("undecided", &figures.undecided)]
+    {
+        latency(text, name, outcome, histogram);
+    }
+}
+
+fn latency(text: &mut String, name: &str, outcome: &str, histogram: &Histogram) {
+    let mut so_far = 0;
+    for (bucket, count) in histogram.buckets.iter().enumerate() {
+        so_far += count;
+        let bound = LATENCY_BOUNDS.get(bucket).map_or_else(|| "+Inf".to_owned(), f64::to_string);
+        let _ = writeln!(text, "{name}_bucket{{outcome=\"{outcome}\",le=\"{bound}\"}} {so_far}");
+    }
+    let _ = writeln!(text, "{name}_sum{{outcome=\"{outcome}\"}} {}", histogram.sum.as_secs_f64());
+    let _ = writeln!(text, "{name}_count{{outcome=\"{outcome}\"}} {so_far}");
+}
+
+fn pool(text: &mut String, store: &DieselStore) {
+    let figures = store.figures();
+    figure(
+        text,
+        "gauge",
+        "vitrine_database_connections",
+        "Connections of the pool.",
+        &[
+            ("{state=\"open\"}", f64::from(figures.open)),
+            ("{state=\"idle\"}", f64::from(figures.idle)),
+            ("{state=\"allowed\"}", f64::from(figures.size)),
+        ],
+    );
+}

@@ -1,0 +1,93 @@
+//! `vitrine serve`: puts the parts together and runs them until told to stop.
+
+use std::{net::TcpListener, sync::Arc, time::Duration};
+
+use actix_web::{HttpServer, rt::System, web};
+use api_http::App;
+use auth_keystone::Keystone;
+use prometheus::Registry;
+use store_diesel::DieselStore;
+
+use crate::{
+    Failure,
+    config::{BadConfig, Config},
+    metrics::{self, Shown},
+    migrate,
+};
+
+/// How long an idle connection is kept: longer than load balancers keep theirs, so that they, who know, close it.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Serves until SIGTERM.
+///
+/// # Errors
+/// What cannot be used or is not there.
+pub(crate) fn serve(config: &Config) -> Result<(), Failure> {
+    migrate::must_be_current(&config.store()?)?;
+    let listener = listen("listen", config.listen)?;
+    System::new().block_on(run(config, listener, async {}))
+}
+
+/// Takes a port.
+///
+/// # Errors
+/// One that is taken or not ours to take, by its key.
+pub(crate) fn listen(key: &str, address: std::net::SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .map_err(|error| BadConfig::new(key, format!("cannot listen on {address}: {error}")).into())
+}
+
+/// Runs the service on this port, and `beside` it, until it is told to stop.
+///
+/// # Errors
+/// What cannot be used or is not there.
+pub(crate) async fn run(
+    config: &Config,
+    listener: TcpListener,
+    beside: impl Future<Output = ()> + 'static,
+) -> Result<(), Failure> {
+    let store = DieselStore::open(&config.store()?);
+    let store = Arc::new(store.map_err(|error| Failure::other("cannot open the database", error))?);
+    let tokens =
+        Keystone::new(&config.tokens()?).map_err(|invalid| BadConfig::new(invalid.key, invalid.reason))?;
+    let registry = Registry::new();
+    let figures =
+        api_http::Metrics::new(&registry).map_err(|error| Failure::other("cannot make figures", error))?;
+    let rules = Arc::new(config.rules()?);
+    let app = web::Data::new(App::new(
+        Arc::clone(&store) as _,
+        Arc::new(tokens.clone()),
+        rules,
+        config.api()?,
+        figures,
+    ));
+
+    let address = listener.local_addr().map_err(|error| Failure::other("cannot listen", error))?;
+    let workers = config.workers();
+    // As many threads wait for the database as there are connections to it: none waits for a connection.
+    let blocking = (config.pool_size() as usize).div_ceil(workers);
+    let server = HttpServer::new(move || api_http::application(app.clone()))
+        .workers(workers)
+        .worker_max_blocking_threads(blocking)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .shutdown_timeout(config.shutdown.grace)
+        .listen(listener)
+        .map_err(|error| Failure::other("cannot serve", error))?
+        .run();
+
+    actix_web::rt::spawn(tokens.keep_signed_in());
+    actix_web::rt::spawn(beside);
+    if let Some(metrics_address) = config.metrics()? {
+        let listener = listen("metrics_listen", metrics_address)?;
+        let metrics_address = listener.local_addr().unwrap_or(metrics_address);
+        actix_web::rt::spawn(metrics::server(listener, Shown { registry, tokens, store })?);
+        tracing::info!(address = %metrics_address, "metrics");
+    }
+    tracing::info!(%address, workers, connections = config.pool_size(), version = env!("VITRINE_VERSION"), "listening");
+    server.await.map_err(|error| Failure::other("the server failed", error))?;
+    tracing::info!("stopped");
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! The log: JSON for machines, short lines for people.
+
+use std::io;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    Failure,
+    config::{BadConfig, Log, LogFormat},
+};
+
+/// Who reads the log if the configuration does not say.
+#[derive(Clone, Copy)]
+pub(crate) enum Reader {
+    Machine,
+    Person,
+}
+
+/// Starts logging to standard output, or to standard error for a person.
+///
+/// # Errors
+/// A level that is none.
+pub(crate) fn start(log: &Log, reader: Reader) -> Result<(), Failure> {
+    let filter = check(log)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let started = match (log.format, reader) {
+        (LogFormat::Json, _) | (LogFormat::Auto, Reader::Machine) => {
+            builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
+        }
+        (LogFormat::Text, _) | (LogFormat::Auto, Reader::Person) => {
+            builder.compact().with_writer(io::stderr).with_ansi(false).try_init()
+        }
+    };
+    started.map_err(|error| Failure::other("cannot start the log", error))
+}
+
+/// Reads the level.
+///
+/// # Errors
+/// A level that is none.
+pub(crate) fn check(log: &Log) -> Result<EnvFilter, BadConfig> {
+    EnvFilter::try_new(&log.level).map_err(|error| {
+        BadConfig::new(
+            "log.level",
+            format!("{error}; use a level such as \"info\" or \"info,vitrine::request=warn\""),
+        )
+    })
+}
