@@ -74,6 +74,22 @@ impl Pool {
         }
     }
 
+    /// Waits for a connection and begins a transaction on it. A connection that turns out to be broken is no matter:
+    /// nothing was done on it yet.
+    pub(crate) fn begin(&self) -> Result<Loan, Fault> {
+        let deadline = Instant::now() + self.patience;
+        let mut loan = self.lend_until(deadline, Use::Write)?;
+        if let Err(fault) = loan.begin() {
+            if !matches!(fault, Fault::Broken(_)) {
+                return Err(fault);
+            }
+            drop(loan);
+            loan = self.lend_until(deadline, Use::Ping)?;
+            loan.begin()?;
+        }
+        Ok(loan)
+    }
+
     fn lend_until(&self, deadline: Instant, purpose: Use) -> Result<Loan, Fault> {
         // An idle connection to a server that went away looks like any other until it is used.
         let trust = match purpose {

@@ -145,3 +145,63 @@ extern "SQL" {
     #[aggregate]
     fn string_agg(text: Text, separator: Text) -> Nullable<Text>;
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::{Connection as _, SqliteConnection, debug_query, dsl::sql, prelude::*};
+    use testbed::Postgres;
+
+    use super::*;
+    use crate::{Config, migrate};
+
+    /// `table.column` of every table above, in order.
+    fn known() -> Vec<String> {
+        macro_rules! columns {
+            ($($table:ident)*) => { vec![$(
+                debug_query::<Sqlite, _>(&$table::table.select($table::all_columns)).to_string()
+            ),*] };
+        }
+        columns!(image_ids image_members image_properties image_tags images)
+            .iter()
+            .flat_map(|query| {
+                let columns = query.strip_prefix("SELECT ").and_then(|rest| rest.split_once(" FROM "));
+                columns
+                    .expect("a select")
+                    .0
+                    .replace('`', "")
+                    .split(", ")
+                    .map(ToOwned::to_owned)
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn both_databases_have_the_tables_and_columns_that_diesel_knows() {
+        let server = Postgres::shared().database();
+        migrate(&Config::parse(server.url()).expect("a URL"), &mut |_| ()).expect("a schema");
+        let in_postgres = server.query(
+            "SELECT table_name || '.' || column_name || CASE is_nullable WHEN 'YES' THEN '?' ELSE '' END \
+             FROM information_schema.columns WHERE table_schema = 'public' AND table_name LIKE 'image%' \
+             ORDER BY table_name COLLATE \"C\", ordinal_position",
+        );
+
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("schema.db");
+        let url = format!("sqlite://{}", path.display());
+        migrate(&Config::parse(&url).expect("a URL"), &mut |_| ()).expect("a schema");
+        let mut sqlite = SqliteConnection::establish(&url).expect("the file");
+        let in_sqlite: String = diesel::select(sql::<Text>(
+            "(SELECT group_concat(said, ' ') FROM ( \
+               SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS said \
+               FROM sqlite_master t, pragma_table_info(t.name) c \
+               WHERE t.type = 'table' AND t.name LIKE 'image%' ORDER BY t.name, c.cid))",
+        ))
+        .get_result(&mut sqlite)
+        .expect("the columns");
+
+        assert_eq!(in_postgres, in_sqlite.split(' ').collect::<Vec<_>>());
+        let without_nullability: Vec<_> = in_postgres.iter().map(|column| column.replace('?', "")).collect();
+        assert_eq!(without_nullability, known());
+    }
+}

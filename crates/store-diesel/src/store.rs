@@ -78,8 +78,7 @@ impl Store for DieselStore {
     }
 
     fn begin(&self, image: ImageId) -> Result<Box<dyn Tx + '_>> {
-        let mut connection = self.pool.lend(Use::Write)?;
-        connection.begin()?;
+        let connection = self.pool.begin()?;
         let mut change =
             Change { image, connection, is_held: false, known: None, is_open: true, has_failed: false };
         change.hold()?;

@@ -1,4 +1,5 @@
 //! Both databases against the suite every store must pass, each case on a database of its own.
+#![allow(clippy::expect_used, reason = "a panic is how a test reports")]
 
 mod postgres {
     use core_domain::store::Store;
