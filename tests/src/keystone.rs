@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -51,10 +51,10 @@ impl Default for Options {
 /// A running Keystone.
 pub struct Keystone {
     directory: PathBuf,
-    port: u16,
+    port: OnceLock<u16>,
     server: Mutex<Option<Supervised>>,
     admin_token: Mutex<Option<String>>,
-    roles: LazyLock<Mutex<Vec<(String, String)>>>,
+    roles: Mutex<Vec<(String, String)>>,
 }
 
 /// A project.
@@ -101,13 +101,18 @@ impl Keystone {
     pub fn private(options: Options) -> Self {
         let python = Python::environment();
         let prepared = kept::directory(
-            &format!("keystone-{}", kept::fingerprint(&[python.fingerprint(), include_str!("keystone.rs")])),
+            &format!(
+                "keystone-{}",
+                kept::fingerprint(&[
+                    python.fingerprint(),
+                    include_str!("keystone.rs"),
+                    include_str!("../python/keystone_serve.py")
+                ])
+            ),
             prepare,
         );
         let directory = temporary();
-        for name in ["keystone.db", "keys"] {
-            python::run(Command::new("cp").arg("-R").arg(prepared.join(name)).arg(&directory));
-        }
+        copy(&prepared, &directory);
         Self::serve(directory, options)
     }
 
@@ -115,16 +120,14 @@ impl Keystone {
     fn serve(directory: PathBuf, options: Options) -> Self {
         fs::write(directory.join("keystone.conf"), configuration(&directory, options))
             .expect("a configuration file");
-        let mut keystone = Self {
+        let keystone = Self {
             directory,
-            port: 0,
+            port: OnceLock::new(),
             server: Mutex::new(None),
             admin_token: Mutex::new(None),
-            roles: LazyLock::new(Mutex::default),
+            roles: Mutex::default(),
         };
         keystone.start();
-        let port = fs::read_to_string(keystone.directory.join("port")).expect("the port it listens on");
-        keystone.port = port.parse().expect("a port");
         keystone
     }
 
@@ -137,7 +140,7 @@ impl Keystone {
             .arg(Python::script("keystone_serve.py"))
             .arg(self.directory.join("keystone.conf"))
             .arg(self.directory.join("keystone.db"))
-            .arg(self.port.to_string())
+            .arg(self.port.get().unwrap_or(&0).to_string())
             .arg(&port_file)
             .removing(&self.directory)
             .start(&self.directory.join("log"));
@@ -146,6 +149,17 @@ impl Keystone {
             port_file.exists().then_some(())
         });
         *self.server.lock().expect("no panic while holding the server") = Some(server);
+        self.port.get_or_init(|| {
+            let port = fs::read_to_string(&port_file).expect("the port it listens on");
+            port.parse().expect("a port")
+        });
+        // Keystone loads its policy and its ways of signing in with the first request that needs them, and refuses
+        // others that come meanwhile: so that first one comes alone.
+        *self.admin_token.lock().expect("no panic while holding the token") = None;
+        let token = self.admin_token();
+        self.admin("GET", "/roles", None).expect(200);
+        let validate = Call::new("GET", format!("{}/auth/tokens", self.auth_url())).token(&token);
+        validate.header("X-Subject-Token", &token).send().expect(200);
     }
 
     /// Stops it; [`Keystone::start`] brings it back at the same address with all it knew.
@@ -171,7 +185,7 @@ impl Keystone {
 
     /// The address clients are given: `http://127.0.0.1:PORT/v3`.
     pub fn auth_url(&self) -> String {
-        format!("http://127.0.0.1:{}/v3", self.port)
+        format!("http://127.0.0.1:{}/v3", self.port.get().expect("a Keystone that was started"))
     }
 
     /// The folder with the public keys of JWS tokens.
@@ -380,10 +394,17 @@ fn prepare(directory: &Path) {
         .admin("POST", "/services", Some(&json!({"service": {"type": "image", "name": "vitrine"}})))
         .expect(201);
     keystone.stop();
-    for name in ["keystone.db", "keys"] {
-        python::run(Command::new("cp").arg("-R").arg(work.join(name)).arg(directory));
-    }
+    copy(&work, directory);
     fs::remove_dir_all(&work).expect("the working directory can go");
+}
+
+/// Copies the database (with what SQLite has not folded into it yet) and the keys.
+fn copy(from: &Path, to: &Path) {
+    for name in ["keystone.db", "keystone.db-wal", "keys"].map(|name| from.join(name)) {
+        if name.exists() {
+            python::run(Command::new("cp").arg("-R").arg(name).arg(to));
+        }
+    }
 }
 
 fn configuration(directory: &Path, options: Options) -> String {
@@ -395,7 +416,7 @@ fn configuration(directory: &Path, options: Options) -> String {
     let directory = directory.display();
     // The receipts' keys are needed whatever the provider, and keep Keystone from writing under /etc.
     format!(
-        "[database]\nconnection = sqlite:///{directory}/keystone.db\n\
+        "[database]\nconnection = sqlite:///{directory}/keystone.db\nsqlite_synchronous = false\n\
          [token]\nprovider = {provider}\nexpiration = {expiration}\n\
          [fernet_tokens]\nkey_repository = {directory}/keys/fernet\n\
          [fernet_receipts]\nkey_repository = {directory}/keys/fernet\n\
