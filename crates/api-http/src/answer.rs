@@ -28,32 +28,22 @@ pub(crate) async fn answer<B: MessageBody>(
     let id_header = HeaderValue::from_str(&id.local);
     request.extensions_mut().insert(id);
     versions::fold(&mut request);
-    let asked = request.request().clone();
 
-    let mut response = match next.call(request).await {
-        Ok(response) => match response.response().error().and_then(|error| error.as_error::<ApiError>()) {
-            Some(error) => {
-                let rendered = error.response(asked.headers());
-                log_cause(&asked, error);
-                response.into_response(rendered).map_into_right_body()
-            }
-            None => response.map_into_left_body(),
-        },
-        Err(error) => {
-            let rendered = match error.as_error::<ApiError>() {
-                Some(error) => {
-                    log_cause(&asked, error);
-                    error.response(asked.headers())
-                }
-                None => error.error_response(),
-            };
-            ServiceResponse::new(asked.clone(), rendered).map_into_right_body()
+    // Whoever refuses below answers, with the error in the answer; the request itself goes with it and must not be
+    // kept here meanwhile: actix routes requests that nobody else holds.
+    let response = next.call(request).await?;
+    let mut response = match response.response().error().and_then(|error| error.as_error::<ApiError>()) {
+        Some(error) => {
+            let rendered = error.response(response.request().headers());
+            log_cause(response.request(), error);
+            response.into_response(rendered).map_into_right_body()
         }
+        None => response.map_into_left_body(),
     };
     if let Ok(id) = id_header {
         response.headers_mut().insert(request_id::HEADER, id);
     }
-    note(&asked, response.status().as_u16(), started.elapsed());
+    note(response.request(), response.status().as_u16(), started.elapsed());
     Ok(response)
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
-    body::MessageBody,
+    body::{BoxBody, EitherBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
     http::header::HeaderName,
     middleware::Next,
@@ -28,10 +28,14 @@ pub(crate) struct Auth(pub(crate) Arc<Caller>);
 pub(crate) async fn authenticate<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<B>, actix_web::Error> {
-    let caller = vouched_for(request.request()).await?;
-    request.extensions_mut().insert(Auth(caller));
-    next.call(request).await
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
+    match vouched_for(request.request()).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(Auth(caller));
+            next.call(request).await.map(ServiceResponse::map_into_left_body)
+        }
+        Err(error) => Ok(request.error_response(error).map_into_right_body()),
+    }
 }
 
 async fn vouched_for(request: &HttpRequest) -> Result<Arc<Caller>, ApiError> {
