@@ -316,9 +316,10 @@ fn may(cx: Context<'_>, action: Action, image: &ImageAccess) -> Result<()> {
     }
 }
 
-/// Whether `get_image` lets the caller read an image that it sees. Whoever sees a shared image without owning it is on
-/// its member side.
+/// Whether `get_image` lets the caller read an image that it sees. Whoever sees a shared image without owning it, or one
+/// that nobody owns, is on its member side.
 fn may_get(cx: Context<'_>, image: &ImageAccess) -> bool {
-    let member = cx.caller.project.as_ref().filter(|_| image.visibility == Visibility::Shared);
+    let shared = image.visibility == Visibility::Shared || image.owner.is_none();
+    let member = cx.caller.project.as_ref().filter(|_| shared);
     cx.rules.policy.allows(Action::GetImage, cx.caller, image, member)
 }
