@@ -66,8 +66,8 @@ pub fn list(
     let may_list = |access: &ImageAccess, is_member: bool| {
         seen(cx, image, Some(access), is_member)?;
         must_be_shared(access)?;
-        // Whoever is neither owner nor admin sees at most its own row, and is asked about that one.
-        may(cx, Action::GetMembers, access, cx.caller.project.as_ref())
+        // Whoever is neither owner nor admin sees its own row only, and is asked about that one, if it has one.
+        may(cx, Action::GetMembers, access, cx.caller.project.as_ref().filter(|_| is_member))
     };
     let after = match marker {
         None => None,
