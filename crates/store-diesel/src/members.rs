@@ -81,7 +81,10 @@ pub(crate) fn sight(
     }))
 }
 
-/// [`core_domain::store::Store::members`]: one statement, whose rows repeat the image.
+/// [`core_domain::store::Store::members`]: one statement, whose rows repeat the image and the viewer's own membership.
+///
+/// The page is an inner select with its own limit, so that a long list costs no more than its page, and nothing at all
+/// (the first condition is asked once) for whoever sees only its own row.
 pub(crate) fn roll(
     connection: &mut Connection,
     image: ImageId,
@@ -89,18 +92,27 @@ pub(crate) fn roll(
     page: &MembersPage,
 ) -> Result<Option<Roll>, Fault> {
     let (own, listed) = diesel::alias!(image_members as own, image_members as listed);
+    let owned = diesel::alias!(images as owned);
+    let id = Key(image.uuid());
     let project = viewer.project.map(ToString::to_string);
     let (time, last) = match &page.after {
         Some((time, last)) => (kept(*time), last.to_string()),
         None => (LONG_AGO, String::new()),
     };
     let limit = page.limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
-    let found: Vec<(AccessRow, Option<String>, Option<MemberRow>)> = connection.run(|any| {
-        let created = listed.field(image_members::created_at);
-        let member = listed.field(image_members::member_id);
-        let is_seen = AsExpression::<Bool>::as_expression(viewer.admin)
-            .or(images::owner.eq(project.clone()))
-            .or(member.nullable().eq(project.clone()));
+    let sees_all = AsExpression::<Bool>::as_expression(viewer.admin).or(exists(
+        owned.filter(owned.field(images::id).eq(id)).filter(owned.field(images::owner).eq(project.clone())),
+    ));
+    let on_page = image_members::table
+        .filter(image_members::image_id.eq(id))
+        .filter(sees_all)
+        // Said twice, so that an index can start there.
+        .filter(image_members::created_at.ge(time))
+        .filter(image_members::created_at.gt(time).or(image_members::member_id.gt(last.clone())))
+        .order_by((image_members::created_at, image_members::member_id))
+        .limit(limit)
+        .select(image_members::member_id);
+    let found: Vec<(AccessRow, Option<MemberRow>, Option<MemberRow>)> = connection.run(|any| {
         images::table
             .left_join(
                 own.on(own
@@ -112,18 +124,19 @@ pub(crate) fn roll(
                 listed.on(listed
                     .field(image_members::image_id)
                     .eq(images::id)
-                    .and(is_seen)
-                    // Said twice, so that an index can start there.
-                    .and(created.ge(time))
-                    .and(created.gt(time).or(member.gt(last)))),
+                    .and(listed.field(image_members::member_id).eq_any(on_page))),
             )
-            .filter(images::id.eq(Key(image.uuid())))
-            .order_by((created, member))
-            // A page of nothing still says what the image is.
-            .limit(limit.max(1))
+            .filter(images::id.eq(id))
+            .order_by((listed.field(image_members::created_at), listed.field(image_members::member_id)))
             .select((
                 (images::id, images::owner, images::visibility),
-                own.field(image_members::member_id).nullable(),
+                own.fields((
+                    image_members::member_id,
+                    image_members::status,
+                    image_members::created_at,
+                    image_members::updated_at,
+                ))
+                .nullable(),
                 listed
                     .fields((
                         image_members::member_id,
@@ -135,18 +148,18 @@ pub(crate) fn roll(
             ))
             .load(any)
     })?;
-    let mut seen = None;
-    let mut members = Vec::new();
-    for (row, own, listed) in found {
-        if seen.is_none() {
-            seen = Some((access(row)?, own.is_some()));
-        }
-        if let Some(listed) = listed {
-            members.push(domain(image, listed)?);
-        }
-    }
-    members.truncate(page.limit.unwrap_or(usize::MAX));
-    Ok(seen.map(|(image, is_member)| Roll { image, is_member, members }))
+    let mut rows = found.into_iter();
+    let Some((first, own, listed)) = rows.next() else { return Ok(None) };
+    let (seen, is_member) = (access(first)?, own.is_some());
+    let is_owner = seen.owner.is_some() && seen.owner.as_ref() == viewer.project;
+    let members: Vec<MemberRow> = if viewer.admin || is_owner {
+        listed.into_iter().chain(rows.filter_map(|(_, _, listed)| listed)).collect()
+    } else {
+        let is_behind = |row: &MemberRow| (row.2, row.0.as_str()) > (time, last.as_str());
+        own.into_iter().filter(is_behind).take(page.limit.unwrap_or(usize::MAX)).collect()
+    };
+    let members = members.into_iter().map(|row| domain(image, row)).collect::<Result<_, _>>()?;
+    Ok(Some(Roll { image: seen, is_member, members }))
 }
 
 /// That the image still is what `$seen` says. No owner is empty, so that the empty text stands for none.

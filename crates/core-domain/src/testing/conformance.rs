@@ -2,7 +2,7 @@
 //!
 //! A backend runs each case as a test of its own, on a store that is empty:
 //!
-//! ```ignore
+//! ```text
 //! fn with_store(case: &dyn Fn(&dyn Store)) { case(&MyStore::new_and_empty()) }
 //! core_domain::conformance!(with_store);
 //! ```

@@ -199,6 +199,7 @@ pub(super) fn pages_of_members_hold_each_once(store: &dyn Store) {
     let page = MembersPage { after: Some((at(5), project("p5"))), limit: Some(1) };
     let own = roll(store, &image, Some("p0"), false, &page);
     assert!(own.is_member && own.members.is_empty());
+    assert_eq!(names(&roll(store, &image, Some("p8"), false, &page)), ["p8"]);
     let gone = MembersPage { after: Some((at(4), project("p3"))), limit: None };
     assert_eq!(names(&roll(store, &image, Some("owner"), false, &gone)), ["p4", "p7", "p2", "p5", "p8"]);
 }
