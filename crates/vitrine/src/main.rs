@@ -144,7 +144,9 @@ fn run(command: Command) -> Result<(), Failure> {
 
 fn check_config(settings: &Settings) -> Result<(), Failure> {
     let layers = settings.layers()?;
-    let config = layers.config()?;
+    let mut config = layers.config()?;
+    // What «by the cores» comes to, on this machine.
+    (config.workers, config.database.pool_size) = (config.workers(), config.pool_size());
     print(&layers.describe(&config))?;
     config.rules()?;
     config.store()?;

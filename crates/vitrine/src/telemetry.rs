@@ -39,7 +39,8 @@ pub(crate) fn start(log: &Log, reader: Reader) -> Result<(), Failure> {
 /// # Errors
 /// A level that is none.
 pub(crate) fn check(log: &Log) -> Result<EnvFilter, BadConfig> {
-    EnvFilter::try_new(&log.level).map_err(|error| {
+    // What the server library says of its threads is for those who ask for it.
+    EnvFilter::try_new(format!("actix_server=warn,{}", log.level)).map_err(|error| {
         BadConfig::new(
             "log.level",
             format!("{error}; use a level such as \"info\" or \"info,vitrine::request=warn\""),
