@@ -20,6 +20,11 @@ impl Client {
         Self { settings, home: tempfile::tempdir().expect("a temporary directory") }
     }
 
+    /// Signed in nowhere: for scripts that are told all they need.
+    pub fn stranger() -> Self {
+        Self::new(std::iter::empty::<(&str, &str)>())
+    }
+
     /// A program of the Python environment, ready to run.
     pub fn command<A: AsRef<OsStr>>(&self, program: &str, arguments: impl IntoIterator<Item = A>) -> Command {
         let mut command = Python::environment().command(program, self.home.path());
