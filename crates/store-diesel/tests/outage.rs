@@ -140,6 +140,25 @@ fn whoever_waits_too_long_for_an_image_is_told_so() {
 }
 
 #[test]
+fn an_image_made_while_a_change_of_it_is_under_way_is_held_before_it_is_shown() {
+    let database = Postgres::shared().database();
+    let mut config = config(&database);
+    config.lock_timeout = Duration::from_millis(300);
+    let (store, _) = with_an_image(&config);
+    let image = an_image("owner");
+    let mut early = store.begin(image.id).expect("a change of what is not there");
+    assert_eq!(early.image().expect("a look"), None);
+    let mut maker = store.begin(image.id).expect("a change");
+    maker.insert_image(&image).expect("a new image");
+    maker.commit().expect("an end");
+    let held = store.begin(image.id).expect("a change");
+    is_away("a look at an image that another holds", || early.image());
+    drop((early, held));
+    let mut late = store.begin(image.id).expect("a change");
+    assert_eq!(late.image().expect("a look"), Some(image));
+}
+
+#[test]
 fn a_statement_that_takes_too_long_is_ended() {
     let database = Postgres::shared().database();
     let mut config = config(&database);

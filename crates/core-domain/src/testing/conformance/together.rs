@@ -89,7 +89,7 @@ pub(super) fn the_limit_of_members_is_exact(store: &dyn Store) {
 }
 
 pub(super) fn the_limit_of_members_is_exact_for_an_image_just_being_made(store: &dyn Store) {
-    for _ in 0..5 {
+    for _ in 0..20 {
         let image = an_image("owner");
         thread::scope(|scope| {
             scope.spawn(|| fill_up(store, image.id, &at_most(3), 3));
