@@ -108,6 +108,8 @@ fn play(stream: TcpStream) {
             }
         }
         std::io::copy(&mut std::io::Read::take(&mut reader, length), &mut std::io::sink()).unwrap();
-        write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        let length = body.len();
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n\r\n{body}");
+        stream.write_all(answer.as_bytes()).unwrap();
     }
 }

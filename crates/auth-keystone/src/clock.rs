@@ -50,13 +50,16 @@ const WORTH_A_WARNING: TimeDelta = TimeDelta::seconds(10);
 #[derive(Debug)]
 pub(crate) struct KeystoneTime {
     clock: Arc<dyn Clock>,
-    /// Keystone's clock minus ours, in microseconds, never too small.
+    /// Keystone's clock minus ours, in microseconds, never too small; or [`UNKNOWN`].
     ahead: AtomicI64,
 }
 
+/// Nothing has been learnt from Keystone yet.
+const UNKNOWN: i64 = i64::MIN;
+
 impl KeystoneTime {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { clock, ahead: AtomicI64::new(0) }
+        Self { clock, ahead: AtomicI64::new(UNKNOWN) }
     }
 
     /// Ours.
@@ -68,9 +71,11 @@ impl KeystoneTime {
         self.clock.steady()
     }
 
-    /// Keystone's time of day: at the earliest the true one, and late by no more than a second and one sign-in.
-    pub(crate) fn now(&self) -> DateTime<Utc> {
-        self.clock.wall() + TimeDelta::microseconds(self.ahead.load(Ordering::Relaxed))
+    /// Keystone's time of day, at the earliest the true one and late by no more than a second and one sign-in.
+    /// `None` until the service has signed in once.
+    pub(crate) fn now(&self) -> Option<DateTime<Utc>> {
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        (ahead != UNKNOWN).then(|| self.clock.wall() + TimeDelta::microseconds(ahead))
     }
 
     /// Learns from a token that Keystone stamped `issued_at` on a request sent at `sent` (our wall clock).

@@ -203,12 +203,13 @@ impl OwnToken {
     fn token(&self, signed_in: SignedIn, sent: Duration) -> Renewal {
         let SignedIn { value, described, sent: sent_by_wall } = signed_in;
         // Its life is a difference of Keystone's own stamps, so that no other clock matters.
-        let life = (described.expires_at - described.issued_at)
+        let issued_at = described.issued_at.ok_or(Outage::Unreadable("the token has no issued_at"))?;
+        let life = (described.expires_at - issued_at)
             .to_std()
             .ok()
             .filter(|life| !life.is_zero())
             .ok_or(Outage::Unreadable("the service's own token ends before it begins"))?;
-        self.time.learn(described.issued_at, sent_by_wall);
+        self.time.learn(issued_at, sent_by_wall);
         let lead = LONGEST_LEAD.min(life / 5);
         let may_validate = VALIDATING_ROLES.iter().any(|role| described.caller.has_role(role));
         if !may_validate {

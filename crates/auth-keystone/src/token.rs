@@ -67,7 +67,7 @@ fn sextet(letter: u8) -> Option<u8> {
 #[derive(Debug)]
 pub(crate) struct Vouched {
     pub(crate) caller: Caller,
-    pub(crate) issued_at: DateTime<Utc>,
+    pub(crate) issued_at: Option<DateTime<Utc>>,
     pub(crate) expires_at: DateTime<Utc>,
     /// Its own, then that of the token it was made from. They identify a token in logs and revocation events
     /// without being of use to a thief.
@@ -95,7 +95,7 @@ impl Vouched {
         let roles: BTreeSet<_> = token.roles.unwrap_or_default().into_iter().map(|role| role.name).collect();
         Ok(Self {
             caller: Caller::new(UserId::new(&token.user.id), project, roles),
-            issued_at: stamp(&token.issued_at).ok_or("issued_at is not a time")?,
+            issued_at: token.issued_at.as_deref().and_then(stamp),
             expires_at: stamp(&token.expires_at).ok_or("expires_at is not a time")?,
             audit_ids: token.audit_ids,
             has_access_rules: token
@@ -121,7 +121,7 @@ struct Token {
     user: User,
     project: Option<Project>,
     roles: Option<Vec<Role>>,
-    issued_at: String,
+    issued_at: Option<String>,
     expires_at: String,
     #[serde(default)]
     audit_ids: Vec<Box<str>>,

@@ -1,6 +1,12 @@
 //! One validation, from what is remembered to what Keystone says.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use core_domain::{caller::Caller, tokens::TokenError};
 use reqwest::header::HeaderValue;
@@ -22,6 +28,9 @@ use crate::{
 /// How often our own token may be replaced for one validation: once since it may have been revoked, and once more
 /// since the new one may be caught in the very second of that revocation.
 const REPLACEMENTS: u32 = 2;
+
+/// A misconfiguration is logged again after so many seconds.
+const COMPLAIN_AGAIN: u64 = 10;
 
 /// Why a token is not accepted; shared by all who waited for it.
 #[derive(Clone, Debug)]
@@ -61,6 +70,8 @@ pub(crate) struct Validator {
     flights: Flights<Digest, Decision>,
     longest_token: usize,
     decision_timeout: Duration,
+    /// When a misconfiguration was last logged, in seconds on the steady clock, from 1 on.
+    complained: AtomicU64,
 }
 
 impl Validator {
@@ -87,6 +98,7 @@ impl Validator {
             flights: Flights::new(),
             longest_token: config.token_max_length,
             decision_timeout: config.decision_timeout,
+            complained: AtomicU64::new(0),
         })
     }
 
@@ -218,13 +230,22 @@ impl Validator {
                 if let Outage::NotAllowed = outage {
                     own.was_taken();
                 }
-                if outage.is_misconfiguration() {
-                    tracing::error!(error = %outage, request, "tokens cannot be validated");
-                } else {
-                    tracing::warn!(error = %outage, request, "a token could not be validated");
-                }
+                self.note(&outage, request);
                 Err(Refusal::Undecided(outage))
             }
+        }
+    }
+
+    /// Tells the operator what only he can end, but not with every request. The rest is on the line of the request
+    /// that failed.
+    fn note(&self, outage: &Outage, request: &str) {
+        let now = self.time.steady().as_secs() + 1;
+        let last = self.complained.load(Relaxed);
+        if outage.is_misconfiguration() && (last == 0 || now >= last + COMPLAIN_AGAIN) {
+            self.complained.store(now, Relaxed);
+            tracing::error!(error = %outage, request, "tokens cannot be validated");
+        } else {
+            tracing::debug!(error = %outage, request, "a token could not be validated");
         }
     }
 

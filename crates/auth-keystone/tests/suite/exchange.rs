@@ -12,7 +12,7 @@ use core_domain::{project::ProjectId, tokens::Tokens};
 use serde_json::{Value, json};
 
 use crate::stand_in::{
-    PASSWORD, REQUEST, Reply, StandIn, Verdict, config, dead_port, read_request, rude, token, verdict,
+    PASSWORD, REQUEST, Reply, StandIn, Verdict, config, dead_port, hasty, read_request, rude, token, verdict,
 };
 
 #[tokio::test]
@@ -155,12 +155,12 @@ async fn a_keystone_that_hangs_is_unavailable_within_five_point_two_seconds() {
         std::thread::sleep(Duration::from_secs(30));
         drop(stream);
     });
-    let (said, took) = timed(&Keystone::new(&config(port)).unwrap()).await;
+    let (said, took) = timed(&Keystone::new(&hasty(port)).unwrap()).await;
     assert!(said == Verdict::Unavailable && took < limit, "{said:?} after {took:?} (sign-in)");
 
     let stand_in = StandIn::start();
-    stand_in.always(Reply::page(200).after(Duration::from_secs(30)));
-    let (said, took) = timed(&stand_in.keystone()).await;
+    stand_in.always(Reply::page(200).after(Duration::from_secs(60)));
+    let (said, took) = timed(&stand_in.keystone_with(&hasty(stand_in.port))).await;
     assert!(said == Verdict::Unavailable && took < limit, "{said:?} after {took:?} (validation)");
 }
 
@@ -173,13 +173,13 @@ async fn a_keystone_that_dribbles_is_unavailable_within_five_point_two_seconds()
             std::thread::sleep(Duration::from_millis(100));
         }
     });
-    let (said, took) = timed(&Keystone::new(&config(port)).unwrap()).await;
+    let (said, took) = timed(&Keystone::new(&hasty(port)).unwrap()).await;
     assert!(said == Verdict::Unavailable && took < Duration::from_millis(5_200), "{said:?} after {took:?}");
 }
 
 #[tokio::test]
 async fn a_dead_keystone_is_unavailable_within_half_a_second() {
-    let keystone = Keystone::new(&config(dead_port())).unwrap();
+    let keystone = Keystone::new(&hasty(dead_port())).unwrap();
     let (said, took) = timed(&keystone).await;
     assert!(said == Verdict::Unavailable && took < Duration::from_millis(500), "{said:?} after {took:?}");
 }
@@ -248,7 +248,7 @@ async fn what_keystone_asks_to_wait_is_waited_if_it_fits() {
     assert!(gets[1].at - gets[0].at >= Duration::from_secs(1));
 
     let stand_in = StandIn::start();
-    stand_in.always(Reply::page(503).header("Retry-After", "60"));
+    stand_in.always(Reply::page(503).header("Retry-After", "600"));
     assert_eq!(verdict(&stand_in.keystone(), &token("alice")).await, Verdict::Unavailable);
     assert_eq!(stand_in.gets(), 1);
 }

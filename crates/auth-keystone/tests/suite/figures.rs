@@ -36,7 +36,7 @@ async fn hits_misses_and_everything_else_are_counted_once() {
 async fn what_is_under_way_and_who_waits_for_it_is_seen() {
     let stand_in = StandIn::start();
     let keystone = stand_in.keystone();
-    stand_in.realm(|realm| realm.delay = Duration::from_millis(300));
+    stand_in.hold();
     let token = token("alice");
     let tasks: Vec<_> = (0..3)
         .map(|_| {
@@ -49,9 +49,18 @@ async fn what_is_under_way_and_who_waits_for_it_is_seen() {
         (figures.in_flight, figures.coalesced) == (1, 2)
     })
     .await;
+    stand_in.release();
     for task in tasks {
         task.await.unwrap();
     }
     assert_eq!(keystone.figures().in_flight, 0);
+}
+
+#[tokio::test]
+async fn latency_is_the_time_keystone_took() {
+    let stand_in = StandIn::start();
+    stand_in.realm(|realm| realm.delay = Duration::from_millis(300));
+    let keystone = stand_in.keystone();
+    verdict(&keystone, &token("mallory")).await;
     assert!(keystone.figures().rejected.sum >= Duration::from_millis(300));
 }

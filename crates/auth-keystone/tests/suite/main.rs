@@ -1,6 +1,8 @@
 //! `auth-keystone` against a Keystone stand-in that counts what it is asked and answers what a test tells it to.
 //! Each module is named for a part of the validator, each test for what must hold.
 
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod stand_in;
 
 mod caching;
@@ -10,3 +12,4 @@ mod form;
 mod own_token;
 mod secrecy;
 mod signed;
+mod tls;

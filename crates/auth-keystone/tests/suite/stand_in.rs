@@ -20,6 +20,7 @@ use core_domain::{
     tokens::{TokenError, Tokens},
 };
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 /// The password the service signs in with.
 pub(crate) const PASSWORD: &str = "not-a-secret-but-unmistakable";
@@ -190,6 +191,7 @@ pub(crate) struct StandIn {
     pub(crate) hands: Arc<Hands>,
     pub(crate) port: u16,
     realm: Arc<Mutex<Realm>>,
+    held: Arc<watch::Sender<bool>>,
     server: ServerHandle,
     thread: Option<thread::JoinHandle<()>>,
 }
@@ -210,10 +212,14 @@ impl StandIn {
             seen: Vec::new(),
         }));
         let (started, running) = std::sync::mpsc::channel();
+        let held = Arc::new(watch::Sender::new(false));
         let data = web::Data::from(Arc::clone(&realm));
+        let hold = web::Data::from(Arc::clone(&held));
         let thread = thread::spawn(move || {
             rt::System::new().block_on(async move {
-                let app = move || App::new().app_data(data.clone()).default_service(web::to(serve));
+                let app = move || {
+                    App::new().app_data(data.clone()).app_data(hold.clone()).default_service(web::to(serve))
+                };
                 let server = HttpServer::new(app)
                     .workers(1)
                     .max_connections(10_000)
@@ -229,7 +235,7 @@ impl StandIn {
             });
         });
         let (port, server) = running.recv().expect("a server");
-        Self { hands, port, realm, server, thread: Some(thread) }
+        Self { hands, port, realm, held, server, thread: Some(thread) }
     }
 
     /// The time by the hands, in seconds since some moment.
@@ -240,6 +246,15 @@ impl StandIn {
     /// Changes or reads what the stand-in knows.
     pub(crate) fn realm<T>(&self, with: impl FnOnce(&mut Realm) -> T) -> T {
         with(&mut self.realm.lock().expect("no panic in the realm"))
+    }
+
+    /// Takes requests, but answers none until [`StandIn::release`].
+    pub(crate) fn hold(&self) {
+        self.held.send_replace(true);
+    }
+
+    pub(crate) fn release(&self) {
+        self.held.send_replace(false);
     }
 
     /// Answers by this from now on; `None` leaves the answer to the realm.
@@ -302,7 +317,12 @@ impl Drop for StandIn {
     }
 }
 
-async fn serve(request: HttpRequest, body: web::Bytes, realm: web::Data<Mutex<Realm>>) -> HttpResponse {
+async fn serve(
+    request: HttpRequest,
+    body: web::Bytes,
+    realm: web::Data<Mutex<Realm>>,
+    held: web::Data<watch::Sender<bool>>,
+) -> HttpResponse {
     let text = |value: &actix_web::http::header::HeaderValue| value.to_str().unwrap_or_default().to_owned();
     let seen = Seen {
         method: request.method().to_string(),
@@ -318,6 +338,7 @@ async fn serve(request: HttpRequest, body: web::Bytes, realm: web::Data<Mutex<Re
     };
     let reply = realm.lock().expect("no panic in the realm").answer(&seen);
     rt::time::sleep(reply.after).await;
+    let _ = held.subscribe().wait_for(|held| !held).await;
     let mut response = HttpResponse::build(StatusCode::from_u16(reply.status).expect("a status"));
     for (name, value) in reply.headers {
         response.insert_header((name, value));
@@ -325,7 +346,14 @@ async fn serve(request: HttpRequest, body: web::Bytes, realm: web::Data<Mutex<Re
     response.content_type(reply.content_type).body(reply.body)
 }
 
+/// A configuration with more patience than any machine needs, so that only what a test is about fails it.
 pub(crate) fn config(port: u16) -> Config {
+    let wait = Duration::from_secs(60);
+    Config { connect_timeout: wait, try_timeout: wait, decision_timeout: 2 * wait, ..hasty(port) }
+}
+
+/// The same with the time-outs as they ship.
+pub(crate) fn hasty(port: u16) -> Config {
     Config {
         auth_url: format!("http://127.0.0.1:{port}/v3"),
         username: Some("vitrine".to_owned()),
@@ -407,7 +435,7 @@ pub(crate) fn rude(treat: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> 
 }
 
 /// Reads one request and says nothing.
-pub(crate) fn read_request(stream: &mut TcpStream) {
+pub(crate) fn read_request(stream: &mut impl Read) {
     let mut bytes = [0; 16 * 1024];
     let _ = stream.read(&mut bytes);
 }

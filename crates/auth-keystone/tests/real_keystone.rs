@@ -1,0 +1,356 @@
+//! `auth-keystone` against a real Keystone.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::{error::Error, fs, sync::Arc};
+
+use auth_keystone::{Config, Keystone, Secret};
+use core_domain::{
+    caller::Caller,
+    tokens::{TokenError, Tokens},
+};
+use serde_json::{Value, json};
+use testbed::{
+    Call, Keystone as Real,
+    keystone::{Options, Project, Provider, Scope, User},
+};
+
+const REQUEST: &str = "req-6b1c0a4e-43b1-4a0f-a0f8-1d3c5e7f9a2b";
+
+/// How the service asks this Keystone.
+fn config(real: &Real) -> Config {
+    let settings = real.service_settings();
+    let setting = |name: &str| {
+        let found = settings.iter().find(|(known, _)| known.strip_prefix("VITRINE_KEYSTONE__") == Some(name));
+        found.unwrap_or_else(|| panic!("no setting {name}")).1.clone()
+    };
+    Config {
+        auth_url: setting("AUTH_URL"),
+        username: Some(setting("USERNAME")),
+        password: Some(Secret::new(setting("PASSWORD"))),
+        project_name: Some(setting("PROJECT_NAME")),
+        ..patient()
+    }
+}
+
+/// Keystone shares this machine with everybody else's tests, and one validation takes it a tenth of a second even
+/// when it is alone.
+fn patient() -> Config {
+    let wait = std::time::Duration::from_secs(60);
+    Config { connect_timeout: wait, try_timeout: wait, decision_timeout: 2 * wait, ..Config::default() }
+}
+
+/// The service as this user, in this project.
+fn asking_as(real: &Real, user: &User, project: &Project) -> Keystone {
+    let config = Config {
+        auth_url: real.auth_url(),
+        username: Some(user.name.clone()),
+        password: Some(Secret::new(user.password.clone())),
+        project_name: Some(project.name.clone()),
+        ..patient()
+    };
+    Keystone::new(&config).expect("a good configuration")
+}
+
+fn service(real: &Real) -> Keystone {
+    Keystone::new(&config(real)).expect("a good configuration")
+}
+
+async fn accepted(keystone: &Keystone, token: &str) -> Arc<Caller> {
+    match keystone.validate(token, REQUEST).await {
+        Ok(caller) => caller,
+        Err(error) => panic!("{error}: {:?}", error.source()),
+    }
+}
+
+#[track_caller]
+fn is_rejected(answer: &Result<Arc<Caller>, TokenError>) {
+    assert!(matches!(answer, Err(TokenError::Rejected)), "{answer:?}");
+}
+
+/// Why Keystone could not decide.
+#[track_caller]
+fn unavailable(answer: Result<Arc<Caller>, TokenError>) -> String {
+    match answer {
+        Err(TokenError::Unavailable(source)) => source.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Who it is, for which project, with which roles.
+fn told(caller: &Caller) -> (&str, Option<&str>, Vec<&str>) {
+    let mut roles: Vec<_> = caller.roles().iter().map(String::as_str).collect();
+    roles.sort_unstable();
+    (caller.user.as_str(), caller.project.as_ref().map(|project| project.as_str()), roles)
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap_or_else(|| panic!("no string: {value}")).to_owned()
+}
+
+/// A token got in a way the testbed has no name for.
+fn sign_in(real: &Real, identity: &Value, scope: Option<Value>) -> String {
+    let mut auth = json!({"identity": identity});
+    if let Some(scope) = scope {
+        auth["scope"] = scope;
+    }
+    let call = Call::new("POST", format!("{}/auth/tokens?nocatalog=1", real.auth_url()));
+    let answer = call.json(&json!({"auth": auth})).send().expect(201);
+    answer.header("x-subject-token").expect("a token").to_owned()
+}
+
+fn by_password(user: &User) -> Value {
+    let user = json!({"id": user.id, "password": user.password});
+    json!({"methods": ["password"], "password": {"user": user}})
+}
+
+fn by_credential(credential: &Value) -> Value {
+    let credential = json!({"id": credential["id"], "secret": credential["secret"]});
+    json!({"methods": ["application_credential"], "application_credential": credential})
+}
+
+/// An application credential of this user for this project.
+fn credential(real: &Real, user: &User, project: &Project, more: Value) -> Value {
+    let mut credential = json!({"name": "a credential"});
+    if let Some(more) = more.as_object() {
+        credential.as_object_mut().expect("an object").extend(more.clone());
+    }
+    let call = Call::new("POST", format!("{}/users/{}/application_credentials", real.auth_url(), user.id));
+    let call = call.token(&real.token(user, Scope::Project(project)));
+    let made = call.json(&json!({"application_credential": credential})).send().expect(201).json();
+    made["application_credential"].clone()
+}
+
+/// A token with which `trustee` acts for `trustor` in a project.
+fn trust_token(real: &Real, trustor: &User, trustee: &User, project: &Project) -> String {
+    let trust = json!({"trust": {
+        "trustor_user_id": trustor.id, "trustee_user_id": trustee.id, "project_id": project.id,
+        "impersonation": true, "roles": [{"name": "member"}],
+    }});
+    let call = Call::new("POST", format!("{}/OS-TRUST/trusts", real.auth_url()));
+    let call = call.token(&real.token(trustor, Scope::Project(project)));
+    let made = call.json(&trust).send().expect(201).json();
+    sign_in(real, &by_password(trustee), Some(json!({"OS-TRUST:trust": {"id": made["trust"]["id"]}})))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_every_scope_says_who_bears_it_and_for_which_project() {
+    for provider in [Provider::Fernet, Provider::Jws] {
+        let real = Real::private(Options { provider, ..Options::default() });
+        let keystone =
+            Keystone::new(&Config { jws_public_keys: Some(real.jws_public_keys()), ..config(&real) });
+        let keystone = keystone.expect("a good configuration");
+        let project = real.project("studio");
+        let alice = real.user("alice", &project, &["member"]);
+        real.assign(&alice, Scope::Domain, "reader");
+        real.assign(&alice, Scope::System, "reader");
+        let bob = real.user("bob", &project, &["reader"]);
+        let (me, here) = (alice.id.as_str(), Some(project.id.as_str()));
+
+        for (scope, expected) in [
+            (Scope::Project(&project), (me, here, vec!["member", "reader"])),
+            (Scope::Domain, (me, None, vec!["reader"])),
+            (Scope::System, (me, None, vec!["reader"])),
+            (Scope::Unscoped, (me, None, vec![])),
+        ] {
+            let caller = accepted(&keystone, &real.token(&alice, scope)).await;
+            assert_eq!(told(&caller), expected, "{provider:?} {scope:?}");
+        }
+        let caller = accepted(&keystone, &trust_token(&real, &alice, &bob, &project)).await;
+        assert_eq!(told(&caller), (me, here, vec!["member", "reader"]), "{provider:?}, by trust");
+        let made = credential(&real, &alice, &project, json!({}));
+        let caller = accepted(&keystone, &sign_in(&real, &by_credential(&made), None)).await;
+        assert_eq!(told(&caller), (me, here, vec!["member", "reader"]), "{provider:?}, by credential");
+        assert_eq!(keystone.figures().bad_signatures, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revoked_token_is_rejected() {
+    let real = Real::shared();
+    let project = real.project("studio");
+    let alice = real.user("alice", &project, &["member"]);
+    let token = real.token(&alice, Scope::Project(&project));
+    real.revoke(&token);
+    is_rejected(&service(real).validate(&token, REQUEST).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_for_a_project_that_is_gone_is_rejected() {
+    let real = Real::shared();
+    let project = real.project("studio");
+    let alice = real.user("alice", &project, &["member"]);
+    let token = real.token(&alice, Scope::Project(&project));
+    real.admin("DELETE", &format!("/projects/{}", project.id), None).expect(204);
+    is_rejected(&service(real).validate(&token, REQUEST).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_keystone_never_made_is_rejected() {
+    let real = Real::shared();
+    let keystone = service(real);
+    let project = real.project("studio");
+    let alice = real.user("alice", &project, &["member"]);
+    let token = real.token(&alice, Scope::Project(&project));
+    for forged in [token.replace('A', "B"), "f".repeat(32), format!("{}.{}.{}", "e30", "e30", "A".repeat(84))]
+    {
+        is_rejected(&keystone.validate(&forged, REQUEST).await);
+    }
+    assert_eq!(accepted(&keystone, &token).await.user.as_str(), alice.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_user_without_the_role_service_can_decide_nothing() {
+    let real = Real::shared();
+    let project = real.project("studio");
+    let alice = real.user("alice", &project, &["member"]);
+    let wrong = real.user("wrong", &project, &["manager"]);
+    let token = real.token(&alice, Scope::Project(&project));
+    let keystone = asking_as(real, &wrong, &project);
+    let reason = unavailable(keystone.validate(&token, REQUEST).await);
+    assert!(reason.contains("role \"service\""), "{reason}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trust_whose_trustor_is_gone_rejects_its_token_and_no_other() {
+    let real = Real::shared();
+    let keystone = service(real);
+    let project = real.project("studio");
+    let (alice, bob) = (real.user("alice", &project, &["member"]), real.user("bob", &project, &["reader"]));
+    let token = trust_token(real, &alice, &bob, &project);
+    real.withdraw(&alice, Scope::Project(&project), "member");
+    is_rejected(&keystone.validate(&token, REQUEST).await);
+    let own = real.token(&bob, Scope::Project(&project));
+    assert_eq!(accepted(&keystone, &own).await.user.as_str(), bob.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_credential_with_access_rules_is_not_good_for_every_call() {
+    let real = Real::shared();
+    let project = real.project("studio");
+    let alice = real.user("alice", &project, &["member"]);
+    let rules = json!({"access_rules": [{"service": "image", "method": "GET", "path": "/v2/images"}]});
+    let made = credential(real, &alice, &project, rules);
+    let token = sign_in(real, &by_credential(&made), None);
+    is_rejected(&service(real).validate(&token, REQUEST).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_may_sign_in_with_an_application_credential() {
+    let real = Real::shared();
+    let project = real.project("services");
+    let user = real.user("image", &project, &["service"]);
+    let made = credential(real, &user, &project, json!({}));
+    let config = Config {
+        auth_url: real.auth_url(),
+        application_credential_id: Some(text(&made["id"])),
+        application_credential_secret: Some(Secret::new(text(&made["secret"]))),
+        ..patient()
+    };
+    let keystone = Keystone::new(&config).expect("a good configuration");
+    let alice = real.user("alice", &project, &["member"]);
+    let caller = accepted(&keystone, &real.token(&alice, Scope::Project(&project))).await;
+    assert_eq!(caller.user.as_str(), alice.id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_or_address_is_unavailable_and_says_why() {
+    let real = Real::shared();
+    let token = "f".repeat(32);
+    let wrong = Config { password: Some(Secret::new("wrong")), ..config(real) };
+    let reason = unavailable(Keystone::new(&wrong).unwrap().validate(&token, REQUEST).await);
+    assert!(reason.contains("refuses the service's own credential"), "{reason}");
+    for address in [real.auth_url().replace("/v3", "/identity"), real.auth_url().replace("/v3", "/v4")] {
+        let wrong = Config { auth_url: address, ..config(real) };
+        let reason = unavailable(Keystone::new(&wrong).unwrap().validate(&token, REQUEST).await);
+        assert!(reason.contains("keystone.auth_url"), "{reason}");
+    }
+    for address in [real.auth_url(), format!("{}/", real.auth_url()), real.auth_url().replace("/v3", "")] {
+        let right = Config { auth_url: address, ..config(real) };
+        is_rejected(&Keystone::new(&right).unwrap().validate(&token, REQUEST).await);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn signed_tokens_are_looked_at_here_and_decided_there() {
+    let real = Real::private(Options { provider: Provider::Jws, expiration: 3600 });
+    let keystone =
+        Keystone::new(&Config { jws_public_keys: Some(real.jws_public_keys()), ..config(&real) }).unwrap();
+    let project = real.project("studio");
+    let alice = real.user("alice", &project, &["member"]);
+    let (good, revoked) =
+        (real.token(&alice, Scope::Project(&project)), real.token(&alice, Scope::Project(&project)));
+    real.revoke(&revoked);
+    assert_eq!(accepted(&keystone, &good).await.user.as_str(), alice.id);
+    is_rejected(&keystone.validate(&revoked, REQUEST).await);
+    assert_eq!(keystone.figures().bad_signatures, 0);
+
+    let asked = keystone.figures().rejected.count();
+    let (message, signature) = good.rsplit_once('.').unwrap();
+    let turned: String = signature.chars().rev().collect();
+    let other_message = message.replace("0", "1");
+    for forged in [format!("{message}.{}A", &turned[1..]), format!("{other_message}.{signature}")] {
+        is_rejected(&keystone.validate(&forged, REQUEST).await);
+    }
+    assert_eq!(keystone.figures().rejected.count(), asked, "nobody was asked");
+    // With the key of another Keystone, a token of this one is nobody's.
+    let folder = tempfile::tempdir().unwrap();
+    let foreign = "-----BEGIN PUBLIC KEY-----\n\
+        MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEaxfR8uEsQkf4vOblY6RA8ncDfYEt\n\
+        6zOg9KE5RdiYwpZP40Li/hp/m47n60p8D54WK84zV2sxXs7LtkBoN79R9Q==\n\
+        -----END PUBLIC KEY-----\n";
+    fs::write(folder.path().join("1.pem"), foreign).unwrap();
+    let other = Config { jws_public_keys: Some(folder.path().to_owned()), ..config(&real) };
+    let other = Keystone::new(&other).unwrap();
+    is_rejected(&other.validate(&good, REQUEST).await);
+    assert_eq!(other.figures().bad_signatures, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_services_own_token_is_renewed_before_and_after_its_end() {
+    // Long enough for the slowest of machines to use a token before it ends.
+    let real = Real::private(Options { expiration: 10, ..Options::default() });
+    let keystone = service(&real);
+    let mut number = 0_u32;
+    while keystone.figures().sign_ins < 3 {
+        number += 1;
+        is_rejected(&keystone.validate(&format!("{number:032}"), REQUEST).await);
+    }
+    assert_eq!(keystone.figures().failed_sign_ins, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_own_token_that_was_revoked_is_replaced_without_anybody_noticing() {
+    let real = Real::shared();
+    let project = real.project("services");
+    let user = real.user("image", &project, &["service"]);
+    let keystone = asking_as(real, &user, &project);
+    is_rejected(&keystone.validate(&"a".repeat(32), REQUEST).await);
+    // Disabling revokes every token the user has; enabling brings none back.
+    for enabled in [false, true] {
+        let change = json!({"user": {"enabled": enabled}});
+        real.admin("PATCH", &format!("/users/{}", user.id), Some(&change)).expect(200);
+    }
+    is_rejected(&keystone.validate(&"b".repeat(32), REQUEST).await);
+    assert!((2..=3).contains(&keystone.figures().sign_ins));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_keystone_that_is_gone_rejects_nobody_and_forgets_nobody() {
+    let real = Real::private(Options::default());
+    let keystone = service(&real);
+    let project = real.project("studio");
+    let alice = real.user("alice", &project, &["member"]);
+    let warm = real.token(&alice, Scope::Project(&project));
+    let cold = real.token(&alice, Scope::Project(&project));
+    accepted(&keystone, &warm).await;
+    real.stop();
+    for number in 0..20 {
+        let reason = unavailable(keystone.validate(&cold, REQUEST).await);
+        assert!(reason.contains("cannot be reached"), "{reason}");
+        unavailable(keystone.validate(&format!("{number:032}"), REQUEST).await);
+    }
+    assert_eq!(keystone.figures().bad_entries, 0);
+    real.start();
+    accepted(&keystone, &cold).await;
+    assert_eq!(accepted(&keystone, &warm).await.user.as_str(), alice.id);
+}
