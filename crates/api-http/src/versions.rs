@@ -1,6 +1,11 @@
 //! Which versions of the API there are, and what a version in a path means.
 
-use actix_web::{HttpRequest, HttpResponse, dev::ServiceRequest, http::Uri, web};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    dev::ServiceRequest,
+    http::{Uri, header},
+    web,
+};
 use serde_json::{Value, json};
 
 use crate::{app::App, body, error::ApiError};
@@ -33,8 +38,15 @@ pub(crate) fn base(request: &HttpRequest) -> Result<String, ApiError> {
     let app: &web::Data<App> = App::of(request)?;
     Ok(match &app.settings.public_endpoint {
         Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-        None => format!("http://{}", request.connection_info().host()),
+        None => format!("http://{}", host(request)),
     })
+}
+
+/// The host this client asked, not one that it says another was asked for (`Forwarded`, `X-Forwarded-Host`): who stands
+/// in front of the service says so by `public_endpoint`.
+fn host(request: &HttpRequest) -> &str {
+    let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+    named.filter(|host| !host.is_empty()).unwrap_or_else(|| request.app_config().host())
 }
 
 /// `/v2.N/…` means `/v2/…` for the minor versions that are announced.
