@@ -5,7 +5,7 @@
 //! the use case looks again. Everything else is a [`Tx`] about one image, which it holds locked: within it a use case
 //! may read, decide and write as if it were alone. Nothing here is async, so nothing can wait for a network meanwhile.
 //!
-//! What any implementation must do is [`crate::testing::conformance`]; `docs/swapping-a-store.md` walks through it.
+//! What any implementation must do is `testing::conformance`; `docs/swapping-a-store.md` walks through it.
 
 use chrono::{DateTime, Utc};
 

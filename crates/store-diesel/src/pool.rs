@@ -2,6 +2,10 @@
 
 use std::{
     fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -20,7 +24,12 @@ use crate::{
 pub(crate) struct Pool {
     pool: r2d2::Pool<Maker>,
     patience: Duration,
+    is_away: Arc<AtomicBool>,
 }
+
+/// How long a call waits for a server that refused the last connection: it is probably still away, and the pool goes
+/// on trying by itself. Else every call would hold its thread for the whole patience, and those behind it with it.
+const HOPE: Duration = Duration::from_millis(50);
 
 /// A connection on loan; it goes back when dropped, unless it broke.
 pub(crate) type Loan = PooledConnection<Maker>;
@@ -49,7 +58,9 @@ pub(crate) enum Use {
 
 impl Pool {
     pub(crate) fn open(config: &Config) -> Self {
-        let maker = Maker { config: config.clone(), breaks: Breaks::default() };
+        let is_away = Arc::new(AtomicBool::new(false));
+        let maker =
+            Maker { config: config.clone(), breaks: Breaks::default(), is_away: Arc::clone(&is_away) };
         let pool = r2d2::Pool::builder()
             .max_size(config.pool_size)
             .connection_timeout(config.connection_timeout)
@@ -57,7 +68,7 @@ impl Pool {
             // The last failure to connect comes with the error of whoever waits for a connection.
             .error_handler(Box::new(NopErrorHandler))
             .build_unchecked(maker);
-        Self { pool, patience: config.connection_timeout }
+        Self { pool, patience: config.connection_timeout, is_away }
     }
 
     /// Waits for a connection that, as far as can be known, works.
@@ -98,7 +109,10 @@ impl Pool {
             Use::Ping => Duration::ZERO,
         };
         loop {
-            let wait = deadline.saturating_duration_since(Instant::now());
+            let mut wait = deadline.saturating_duration_since(Instant::now());
+            if self.is_away.load(Ordering::Relaxed) && self.pool.state().connections == 0 {
+                wait = wait.min(HOPE);
+            }
             let mut loan = self.pool.get_timeout(wait).map_err(|error| Fault::Away(error.into()))?;
             if loan.is_well(trust) {
                 return Ok(loan);
@@ -116,6 +130,8 @@ impl Pool {
 pub(crate) struct Maker {
     config: Config,
     breaks: Breaks,
+    /// Whether the last attempt to connect failed.
+    is_away: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Maker {
@@ -129,7 +145,9 @@ impl ManageConnection for Maker {
     type Error = ConnectionError;
 
     fn connect(&self) -> Result<Connection, ConnectionError> {
-        Connection::open(&self.config, Purpose::Calls, &self.breaks)
+        let opened = Connection::open(&self.config, Purpose::Calls, &self.breaks);
+        self.is_away.store(opened.is_err(), Ordering::Relaxed);
+        opened
     }
 
     fn is_valid(&self, connection: &mut Connection) -> Result<(), ConnectionError> {

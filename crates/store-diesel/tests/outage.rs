@@ -74,6 +74,9 @@ fn a_server_that_dies_is_reported_soon_and_found_again_by_itself() {
     is_away("a status", || store.set_status(&image.access(), &member.project, MemberStatus::Accepted, at(4)));
     is_away("a removal", || store.delete_member(&image.access(), &member.project));
 
+    // Nobody waits for long once it is known: those behind would wait as well.
+    is_away("many reads", || (0..40).map(|_| find(&store, image.id)).reduce(|_, last| last).expect("a read"));
+
     postgres.start();
     patience::until("the store to find the server again", Duration::from_secs(10), || store.ping().ok());
     assert!(find(&store, image.id).expect("a look"));
