@@ -1,4 +1,5 @@
-//! What a validation costs when it is answered from memory: `cargo bench -p auth-keystone`.
+//! What a validation costs when Keystone is not asked: `cargo bench -p auth-keystone`. From memory, and for signed
+//! tokens that are refused by their looks.
 //!
 //! A thread plays Keystone for as long as it takes to fill the memory; from then on nobody is asked, which is checked.
 #![allow(
@@ -13,55 +14,82 @@ use std::{
     net::{TcpListener, TcpStream},
     pin::pin,
     task::{Context, Poll, Waker},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use auth_keystone::{Config, Keystone, Secret};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{SecondsFormat, TimeDelta, Utc};
 use core_domain::tokens::Tokens;
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 
 const ENTRIES: usize = 10_000;
 const HITS: usize = 1_000_000;
-/// Each sample is so many hits, so that reading the clock does not show.
-const PER_SAMPLE: usize = 20;
+const FORGERIES: usize = 20_000;
 
 fn main() {
     for (provider, length) in [("Fernet, project", 184), ("JWS, project", 412)] {
         let tokens: Vec<String> = (0..ENTRIES).map(|number| format!("{number:0>length$}")).collect();
         let keystone = filled(&tokens);
         let before = keystone.figures().misses;
-        let mut samples = Vec::with_capacity(HITS / PER_SAMPLE);
-        let mut next = tokens.iter().cycle().step_by(7);
-        for _ in 0..HITS / PER_SAMPLE {
-            let some: Vec<_> = next.by_ref().take(PER_SAMPLE).collect();
+        let times = tokens.iter().cycle().step_by(7).take(HITS).map(|token| {
             let start = Instant::now();
-            for token in some {
-                let mut validation = pin!(keystone.validate(token, "req-1"));
-                let answer = validation.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-                assert!(matches!(black_box(answer), Poll::Ready(Ok(_))), "answered at once");
-            }
-            samples.push(start.elapsed().as_nanos() / PER_SAMPLE as u128);
-        }
-        samples.sort_unstable();
-        let at = |share: f64| samples[((samples.len() - 1) as f64 * share) as usize];
+            let mut validation = pin!(keystone.validate(token, "req-1"));
+            let answer = validation.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(black_box(answer), Poll::Ready(Ok(_))), "answered at once");
+            start.elapsed()
+        });
+        show(&format!("hit ({provider})"), times.collect());
         assert_eq!(keystone.figures().misses, before, "nobody was asked");
-        println!("{provider}: p50 {} ns, p99 {} ns, p99.9 {} ns", at(0.5), at(0.99), at(0.999));
+    }
+    forgeries();
+}
+
+/// Tokens signed by nobody known, with two public keys to try.
+fn forgeries() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["1.pem", "2.pem"] {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).unwrap();
+        std::fs::write(folder.path().join(name), key.public_key_pem()).unwrap();
+    }
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let config = Config { jws_public_keys: Some(folder.path().to_owned()), ..config("http://127.0.0.1:9") };
+    let keystone = Keystone::new(&config).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let times = (0..FORGERIES).map(|number| {
+        let claims = part(&format!(r#"{{"sub": "{number}", "exp": 4102444800}}"#));
+        let forged = format!("{}.{claims}.{}", part(r#"{"alg":"ES256"}"#), URL_SAFE_NO_PAD.encode([7; 64]));
+        let start = Instant::now();
+        assert!(runtime.block_on(keystone.validate(&forged, "req-1")).is_err());
+        start.elapsed()
+    });
+    show("forged signature, 2 keys", times.collect());
+    assert_eq!(keystone.figures().bad_signatures, FORGERIES as u64, "nobody was asked");
+}
+
+fn show(what: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+    println!("{what}: p50 {:?}, p99 {:?}, p99.9 {:?}", at(0.5), at(0.99), at(0.999));
+}
+
+fn config(auth_url: &str) -> Config {
+    Config {
+        auth_url: auth_url.to_owned(),
+        username: Some("vitrine".to_owned()),
+        password: Some(Secret::new("not-a-secret")),
+        project_name: Some("service".to_owned()),
+        token_cache_ttl: Duration::from_secs(3_600),
+        // More than there are, for they do not spread evenly.
+        token_cache_entries: 2 * ENTRIES,
+        ..Config::default()
     }
 }
 
 /// A validator that remembers these tokens.
 fn filled(tokens: &[String]) -> Keystone {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let config = Config {
-        auth_url: format!("http://{}", listener.local_addr().unwrap()),
-        username: Some("vitrine".to_owned()),
-        password: Some(Secret::new("not-a-secret")),
-        project_name: Some("service".to_owned()),
-        token_cache_ttl: std::time::Duration::from_secs(3_600),
-        // A shard more, for entries do not spread evenly.
-        token_cache_entries: 2 * ENTRIES,
-        ..Config::default()
-    };
+    let config = config(&format!("http://{}", listener.local_addr().unwrap()));
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             std::thread::spawn(move || play(stream));

@@ -58,7 +58,7 @@ pub(crate) enum Memory {
 }
 
 /// Good tokens and bad ones, each in bounds of their own: no flood of bad ones drives a good one out.
-pub(crate) struct Tokens {
+pub(crate) struct TokenCache {
     key: hmac::Key,
     good: Cache<Digest, Arc<Known>, Places>,
     bad: Cache<Digest, Duration>,
@@ -66,7 +66,7 @@ pub(crate) struct Tokens {
     bad_for: Duration,
 }
 
-impl Tokens {
+impl TokenCache {
     /// # Errors
     /// The system gives no random numbers.
     pub(crate) fn new(
@@ -137,10 +137,10 @@ impl Tokens {
     }
 }
 
-impl fmt::Debug for Tokens {
+impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (good, bad) = self.len();
-        f.debug_struct("Tokens").field("good", &good).field("bad", &bad).finish_non_exhaustive()
+        f.debug_struct("TokenCache").field("good", &good).field("bad", &bad).finish_non_exhaustive()
     }
 }
 
@@ -174,7 +174,7 @@ mod tests {
     fn ten_thousand_entries_are_held_in_sixteen_mebibytes() {
         let time = time();
         let minute = Duration::from_secs(60);
-        let tokens = Tokens::new((10_000, minute), (10_000, minute)).unwrap();
+        let tokens = TokenCache::new((10_000, minute), (10_000, minute)).unwrap();
         for number in 0..30_000 {
             tokens.remember_good(tokens.digest(&number.to_string()), vouched("owner"), &time);
         }
@@ -195,7 +195,7 @@ mod tests {
     fn a_flood_of_a_hundred_thousand_bad_tokens_evicts_no_good_entry() {
         let time = time();
         let minute = Duration::from_secs(60);
-        let tokens = Tokens::new((10_000, minute), (10_000, minute)).unwrap();
+        let tokens = TokenCache::new((10_000, minute), (10_000, minute)).unwrap();
         let good: Vec<_> = (0..5_000).map(|number| tokens.digest(&format!("good {number}"))).collect();
         for digest in &good {
             tokens.remember_good(*digest, vouched("owner"), &time);
@@ -212,8 +212,8 @@ mod tests {
     #[test]
     fn the_same_token_has_another_name_in_another_process() {
         let minute = Duration::from_secs(60);
-        let one = Tokens::new((1, minute), (1, minute)).unwrap();
-        let other = Tokens::new((1, minute), (1, minute)).unwrap();
+        let one = TokenCache::new((1, minute), (1, minute)).unwrap();
+        let other = TokenCache::new((1, minute), (1, minute)).unwrap();
         assert_eq!(one.digest("token"), one.digest("token"));
         assert_ne!(one.digest("token"), other.digest("token"));
     }

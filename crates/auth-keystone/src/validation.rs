@@ -13,7 +13,7 @@ use reqwest::header::HeaderValue;
 use tokio::time::timeout;
 
 use crate::{
-    cache::{Digest, Memory, Tokens},
+    cache::{Digest, Memory, TokenCache},
     client::{Client, Meaning},
     clock::{Clock, KeystoneTime},
     config::{Config, Invalid},
@@ -61,7 +61,7 @@ type Decision = Result<Arc<Caller>, Refusal>;
 /// All that takes part.
 #[derive(Debug)]
 pub(crate) struct Validator {
-    pub(crate) cache: Tokens,
+    pub(crate) cache: TokenCache,
     pub(crate) own: Arc<OwnToken>,
     pub(crate) metrics: Arc<Metrics>,
     client: Arc<Client>,
@@ -83,7 +83,7 @@ impl Validator {
             Some(folder) => Some(Jws::new(folder, &config.jws_algorithms, config.jws_leeway, time.steady())?),
             None => None,
         };
-        let cache = Tokens::new(
+        let cache = TokenCache::new(
             (config.token_cache_entries, config.token_cache_ttl),
             (config.rejected_cache_entries, config.rejected_cache_ttl),
         )

@@ -11,8 +11,9 @@ use auth_keystone::{Keystone, Secret};
 use core_domain::{project::ProjectId, tokens::Tokens};
 use serde_json::{Value, json};
 
-use crate::stand_in::{
-    PASSWORD, REQUEST, Reply, StandIn, Verdict, config, dead_port, hasty, read_request, rude, token, verdict,
+use crate::{
+    rude::{dead_port, read_request, rude},
+    stand_in::{PASSWORD, REQUEST, Reply, StandIn, Verdict, config, hasty, token, verdict},
 };
 
 #[tokio::test]

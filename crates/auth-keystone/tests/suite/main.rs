@@ -10,6 +10,7 @@ mod exchange;
 mod figures;
 mod form;
 mod own_token;
+mod rude;
 mod secrecy;
 mod signed;
 mod tls;

@@ -11,7 +11,10 @@ use auth_keystone::Keystone;
 use core_domain::tokens::Tokens;
 use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt};
 
-use crate::stand_in::{PASSWORD, REQUEST, Reply, StandIn, config, read_request, rude, token};
+use crate::{
+    rude::{read_request, rude},
+    stand_in::{PASSWORD, REQUEST, Reply, StandIn, config, token},
+};
 
 /// Everything that is logged on a thread, at the most talkative level.
 #[derive(Clone, Default)]

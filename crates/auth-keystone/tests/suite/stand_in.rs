@@ -2,11 +2,9 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    io::Read,
-    net::{TcpListener, TcpStream},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -415,32 +413,4 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < end, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-}
-
-/// A server that treats each connection like this, given its number from 1 on; it ends with the test process.
-pub(crate) fn rude(treat: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> (u16, Arc<AtomicUsize>) {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
-    let port = listener.local_addr().expect("an address").port();
-    let count = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&count);
-    let treat = Arc::new(treat);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            let number = counted.fetch_add(1, Ordering::SeqCst) + 1;
-            let treat = Arc::clone(&treat);
-            thread::spawn(move || treat(number, stream));
-        }
-    });
-    (port, count)
-}
-
-/// Reads one request and says nothing.
-pub(crate) fn read_request(stream: &mut impl Read) {
-    let mut bytes = [0; 16 * 1024];
-    let _ = stream.read(&mut bytes);
-}
-
-/// A port of loopback where nobody listens.
-pub(crate) fn dead_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
 }

@@ -11,7 +11,10 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 
-use crate::stand_in::{REQUEST, StandIn, Verdict, config, read_request, rude, token, verdict};
+use crate::{
+    rude::{read_request, rude},
+    stand_in::{REQUEST, StandIn, Verdict, config, token, verdict},
+};
 
 /// A certificate for `localhost` (PEM), and the address of a Keystone that shows it and knows no token.
 fn keystone_behind_tls() -> (String, String) {
