@@ -81,14 +81,19 @@ impl<T: FromJson + 'static> FromRequest for Body<T> {
                 T::MEDIA.accepts(media_type)?;
             }
             let bytes = bytes.ok_or(ApiError::TooLarge(limit))?;
-            if bytes.is_empty() {
-                return Err(ApiError::Request("Body expected in request.".into()));
-            }
-            let body = serde_json::from_slice(&bytes)
-                .map_err(|error| ApiError::Request(format!("Malformed JSON in request body: {error}.")))?;
-            T::from_json_as(media_type, body).map(Body)
+            parse(media_type, &bytes).map(Body)
         })
     }
+}
+
+/// Reads a whole body of a media type that fits.
+pub(crate) fn parse<T: FromJson>(media_type: &str, bytes: &[u8]) -> Result<T, ApiError> {
+    if bytes.is_empty() {
+        return Err(ApiError::Request("Body expected in request.".into()));
+    }
+    let body = serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::Request(format!("Malformed JSON in request body: {error}.")))?;
+    T::from_json_as(media_type, body)
 }
 
 /// The media type without its parameters; empty if none is given.

@@ -2,7 +2,7 @@
 
 mod attributes;
 mod patch;
-mod query;
+pub(crate) mod query;
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use core_domain::{
 };
 use serde::Serialize;
 
-use self::{attributes::NewImageBody, patch::Patch};
+pub(crate) use self::{attributes::NewImageBody, patch::Patch};
 use crate::{
     app::App,
     auth::Auth,

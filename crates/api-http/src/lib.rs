@@ -5,6 +5,8 @@ mod app;
 mod auth;
 mod body;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod images;
 mod members;

@@ -13,7 +13,7 @@ use crate::{
 
 /// The filters, the order and the page asked for.
 #[derive(Debug, Default)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// The image to start after.
     pub(super) marker: Option<ImageId>,
     limit: Option<usize>,
@@ -62,7 +62,7 @@ impl Asked {
     ///
     /// # Errors
     /// A value that makes no sense; the text says which would.
-    pub(super) fn of(query: &Query) -> Result<Self, ApiError> {
+    pub(crate) fn of(query: &Query) -> Result<Self, ApiError> {
         let mut asked = Self { limit: page::limit(query)?, sort: sort(query)?, ..Self::default() };
         for (name, value) in query.iter() {
             asked.read(name, value)?;
