@@ -45,11 +45,16 @@ fn refusal<T>(result: Result<T, Error>) -> Option<String> {
         Error::Denied(Denied::NoProject) => "no project".to_owned(),
         Error::Denied(Denied::Protected(_)) => "protected".to_owned(),
         Error::Denied(Denied::ReadOnly(_)) => "read-only".to_owned(),
-        Error::Denied(denied) => format!("{denied:?}"),
+        Error::Denied(denied @ (Denied::NotShared | Denied::OwnerAnswers(_) | Denied::NoOwner(_))) => {
+            format!("{denied:?}")
+        }
         Error::Conflict(Conflict::Image(_)) => "id taken".to_owned(),
-        Error::Conflict(_) => "conflict".to_owned(),
+        Error::Conflict(Conflict::Member(..) | Conflict::Patch(_)) => "conflict".to_owned(),
         Error::Invalid(_) => "nonsense".to_owned(),
-        other => format!("{other:?}"),
+        other @ (Error::LimitExceeded(_)
+        | Error::Contention(_)
+        | Error::Unavailable(_)
+        | Error::Internal(_)) => format!("{other:?}"),
     })
 }
 

@@ -181,6 +181,20 @@ fn a_body_over_the_limit_is_a_413_and_the_connection_stays_usable() {
 }
 
 #[test]
+fn a_body_that_does_not_arrive_in_time_is_a_408() {
+    let served = Served::with(|setup| setup.settings.deadline = std::time::Duration::from_millis(100));
+    let image = served.image("owner", |_| {});
+    let members = format!("/v2/images/{image}/members");
+    let mut bytes = served.member_of("owner").ask("POST", &members).body(r#"{"member":"slow"}"#).bytes();
+    bytes.pop();
+    let mut wire = served.connect();
+    wire.send(&bytes);
+    let reply = wire.reply().unwrap();
+    assert_eq!(reply.verdict(), (408, "The request body did not arrive in time.".into()));
+    assert!(served.dump()[1].contains(r#""members":[]"#));
+}
+
+#[test]
 fn a_wrong_media_type_comes_before_the_size_and_the_size_before_the_form() {
     let served = Served::with(|setup| setup.settings.body_bytes = 10);
     let owner = served.member_of("owner");
