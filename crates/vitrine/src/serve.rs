@@ -66,8 +66,9 @@ pub(crate) async fn run(
 
     let address = listener.local_addr().map_err(|error| Failure::other("cannot listen", error))?;
     let workers = config.workers();
-    // As many threads wait for the database as there are connections to it: none waits for a connection.
-    let blocking = (config.pool_size() as usize).div_ceil(workers);
+    // As many threads wait for the database as there are connections to it, so that none waits for a connection; and
+    // one for what else may block, such as looking up Keystone's address.
+    let blocking = (config.pool_size() as usize).div_ceil(workers) + 1;
     let server = HttpServer::new(move || api_http::application(app.clone()))
         .workers(workers)
         .worker_max_blocking_threads(blocking)
