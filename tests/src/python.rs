@@ -49,14 +49,14 @@ impl Python {
 
     /// A program of the environment that sees nothing of the caller's own OpenStack settings, proxies or home.
     ///
-    /// Its standard input is closed, as in a cron job: the image clients take a pipe or an empty file there for
-    /// image data.
+    /// Its standard input is a terminal where nobody types: `at_a_terminal.py` says why.
     pub fn command(&self, program: &str, home: &Path) -> Command {
-        let mut command = Command::new("sh");
+        let mut command = Command::new(self.program("python"));
         let path = std::env::var_os("PATH").unwrap_or_default();
         let programs = std::iter::once(self.directory.join("bin")).chain(std::env::split_paths(&path));
         command
-            .args(["-c", r#"exec "$0" "$@" <&-"#])
+            .arg("-I")
+            .arg(Self::script("at_a_terminal.py"))
             .arg(self.program(program))
             .env_clear()
             .env("PATH", std::env::join_paths(programs).expect("directories without a colon"))
