@@ -12,7 +12,7 @@ use check::{Check, Target};
 use crate::{caller::Caller, image::ImageAccess, project::ProjectId};
 
 /// The rules as they are when nobody overrides them: name, check.
-pub const DEFAULTS: [(&str, &str); 19] = [
+pub const DEFAULTS: [(&str, &str); 21] = [
     ("context_is_admin", "role:admin"),
     ("owner_side", "project_id:%(project_id)s"),
     ("member_side", "project_id:%(member_id)s"),
@@ -33,9 +33,11 @@ pub const DEFAULTS: [(&str, &str); 19] = [
     ("add_member", "rule:owner_member"),
     ("modify_member", "rule:context_is_admin or (role:member and rule:member_side)"),
     ("delete_member", "rule:owner_member"),
-    // Rules of calls that move bytes: read and checked now, so that one policy file serves before and after.
+    // Rules of calls about an image's bytes: read and checked now, so that one policy file serves before and after.
     ("download_image", "rule:context_is_admin or (role:member and rule:get_image)"),
     ("upload_image", "rule:owner_member"),
+    ("deactivate", "rule:owner_member"),
+    ("reactivate", "rule:owner_member"),
 ];
 
 /// What a caller may or may not do. Prints as the rule's name in a policy file.
