@@ -94,6 +94,10 @@ fn a_request_without_a_body_is_never_refused_for_its_media_type() {
             }
             assert_eq!(ask.send().verdict(), (400, "Body expected in request.".into()));
         }
+        for (method, path) in [("POST", members.as_str()), ("POST", "/v2/images")] {
+            let reply = owner.ask(method, path).header("Content-Type", media_type).send();
+            assert_eq!(reply.verdict(), (400, "Body expected in request.".into()));
+        }
     }
 }
 

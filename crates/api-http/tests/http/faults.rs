@@ -21,9 +21,9 @@ use crate::{
 };
 
 /// Records that cannot be had.
-struct Broken(fn() -> Error);
+pub(crate) struct Broken(pub(crate) fn() -> Error);
 
-const SECRET: &str = "SELECT * FROM images -- postgres://vitrine:secret@10.0.0.7/srv/data";
+pub(crate) const SECRET: &str = "SELECT * FROM images -- postgres://vitrine:secret@10.0.0.7/srv/data";
 
 impl Store for Broken {
     fn ping(&self) -> Result<()> {

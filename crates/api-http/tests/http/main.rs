@@ -15,6 +15,7 @@ mod listing;
 mod member_lists;
 mod members;
 mod nonsense;
+mod observed;
 mod ownerless;
 mod paths;
 mod private_images;

@@ -69,6 +69,7 @@ pub(crate) struct Setup {
 pub(crate) struct Served {
     pub(crate) address: SocketAddr,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) figures: prometheus::Registry,
     bearers: Arc<Bearers>,
     handle: ServerHandle,
     thread: Option<JoinHandle<()>>,
@@ -94,12 +95,13 @@ impl Served {
         };
         change(&mut setup);
         let bearers = Arc::new(Bearers::default());
+        let figures = prometheus::Registry::new();
         let app = web::Data::new(App::new(
             Arc::clone(&setup.store),
             Arc::clone(&bearers) as Arc<dyn Tokens>,
             Arc::new(setup.rules),
             setup.settings,
-            Metrics::new(&prometheus::Registry::new()).unwrap(),
+            Metrics::new(&figures).unwrap(),
         ));
         let (tell, told) = mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -116,7 +118,7 @@ impl Served {
             });
         });
         let (address, handle) = told.recv().unwrap();
-        Self { address, store: setup.store, bearers, handle, thread: Some(thread) }
+        Self { address, store: setup.store, figures, bearers, handle, thread: Some(thread) }
     }
 
     /// Somebody with a project-scoped token and the roles that Keystone gives an ordinary user.
