@@ -12,4 +12,4 @@ ours, theirs = pty.openpty()
 os.dup2(theirs, 0)
 # The terminal lasts as long as the program: without its other end it would read as hung up.
 os.set_inheritable(ours, True)
-os.execv(sys.argv[1], sys.argv[1:])
+os.execvp(sys.argv[1], sys.argv[1:])

@@ -47,7 +47,7 @@ impl Python {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
     }
 
-    /// A program of the environment that sees nothing of the caller's own OpenStack settings, proxies or home.
+    /// A program of the environment (or else of the system) that sees nothing of the caller's own OpenStack settings, proxies or home.
     ///
     /// Its standard input is a terminal where nobody types: `at_a_terminal.py` says why.
     pub fn command(&self, program: &str, home: &Path) -> Command {
@@ -57,7 +57,7 @@ impl Python {
         command
             .arg("-I")
             .arg(Self::script("at_a_terminal.py"))
-            .arg(self.program(program))
+            .arg(program)
             .env_clear()
             .env("PATH", std::env::join_paths(programs).expect("directories without a colon"))
             .env("HOME", home)

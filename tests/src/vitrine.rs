@@ -54,8 +54,18 @@ impl Vitrine {
 
     /// `vitrine dev --ephemeral`: no Keystone and no Postgres.
     pub fn dev() -> Launch {
-        let arguments = ["dev", "--ephemeral", "--listen", "127.0.0.1:0", "--keystone-listen", "127.0.0.1:0"];
-        Launch { arguments: arguments.map(str::to_owned).to_vec(), settings: Vec::new() }
+        Self::dev_with(["--ephemeral".to_owned()])
+    }
+
+    /// `vitrine dev` keeping its records in `directory`.
+    pub fn dev_in(directory: &Path) -> Launch {
+        Self::dev_with(["--data-dir".to_owned(), directory.display().to_string()])
+    }
+
+    fn dev_with(arguments: impl IntoIterator<Item = String>) -> Launch {
+        let anywhere =
+            ["dev", "--listen", "127.0.0.1:0", "--keystone-listen", "127.0.0.1:0"].map(str::to_owned);
+        Launch { arguments: anywhere.into_iter().chain(arguments).collect(), settings: Vec::new() }
             .with("VITRINE_LOG__FORMAT", "json")
     }
 
