@@ -185,6 +185,25 @@ fn a_body_over_the_limit_is_a_413_and_the_connection_stays_usable() {
 }
 
 #[test]
+fn a_body_far_over_the_limit_is_a_413_that_says_whether_it_ends_the_connection() {
+    let served = Served::with(|setup| setup.settings.body_bytes = 1000);
+    let owner = served.member_of("owner");
+    for length in [16_001, 200_000, 20_000_000] {
+        let ask = owner.ask("POST", "/v2/images").body("x".repeat(length));
+        for bytes in [ask.bytes(), ask.chunked(65_536)] {
+            let mut wire = served.connect();
+            wire.send(&bytes);
+            let reply = wire.reply().unwrap();
+            assert_eq!(reply.status, 413, "{length}: {reply}");
+            if reply.header("connection") != Some("close") {
+                wire.send(&owner.ask("GET", "/v2/images").bytes());
+                assert_eq!(wire.reply().map(|reply| reply.status), Some(200), "{length}: {reply}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_body_that_does_not_arrive_in_time_is_a_408() {
     let served = Served::with(|setup| setup.settings.deadline = std::time::Duration::from_millis(100));
     let image = served.image("owner", |_| {});
