@@ -61,6 +61,7 @@ impl Python {
             .env_clear()
             .env("PATH", std::env::join_paths(programs).expect("directories without a colon"))
             .env("HOME", home)
+            .env("TMPDIR", home)
             .env("LC_ALL", "C.UTF-8")
             .env("PYTHONWARNINGS", "ignore")
             .current_dir(home);
