@@ -3,26 +3,21 @@
 //! Database and keys are prepared once per Python environment and copied, so that a start takes about three seconds.
 //! Keystone's own setting `password_hash_rounds = 4` makes signing in cheap; everything else is as it ships.
 
+mod prepared;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex, OnceLock};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use self::prepared::{ADMIN, ADMIN_PASSWORD, SERVICE_PASSWORD, SERVICE_PROJECT, SERVICE_USER};
 use crate::http::{Answer, Call};
-use crate::python::{self, Python};
+use crate::patience;
+use crate::python::Python;
 use crate::supervised::{Program, Supervised};
-use crate::{kept, patience};
-
-const ADMIN: &str = "admin";
-const ADMIN_PASSWORD: &str = "not-a-secret-admin";
-/// The user Vitrine asks Keystone as, and its project: the single role `service`, as in production.
-const SERVICE_USER: &str = "vitrine";
-const SERVICE_PASSWORD: &str = "not-a-secret-vitrine";
-const SERVICE_PROJECT: &str = "service";
 
 /// How Keystone makes its tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,26 +94,14 @@ impl Keystone {
 
     /// A Keystone of the caller's own, to be stopped and started at will.
     pub fn private(options: Options) -> Self {
-        let python = Python::environment();
-        let prepared = kept::directory(
-            &format!(
-                "keystone-{}",
-                kept::fingerprint(&[
-                    python.fingerprint(),
-                    include_str!("keystone.rs"),
-                    include_str!("../python/keystone_serve.py")
-                ])
-            ),
-            prepare,
-        );
         let directory = temporary();
-        copy(&prepared, &directory);
+        prepared::copy(&prepared::directory(), &directory);
         Self::serve(directory, options)
     }
 
     /// Serves the database and keys in `directory`.
     fn serve(directory: PathBuf, options: Options) -> Self {
-        fs::write(directory.join("keystone.conf"), configuration(&directory, options))
+        fs::write(directory.join("keystone.conf"), prepared::configuration(&directory, options))
             .expect("a configuration file");
         let keystone = Self {
             directory,
@@ -359,72 +342,6 @@ fn sign_in(auth_url: &str, user: &Value, scope: &Value) -> String {
     let answer =
         Call::new("POST", format!("{auth_url}/auth/tokens?nocatalog=1")).json(&body).send().expect(201);
     answer.header("x-subject-token").expect("a token in the answer").to_owned()
-}
-
-/// Makes database and keys: Keystone's own bootstrap, then what Vitrine needs (a user, a place in the catalog).
-fn prepare(directory: &Path) {
-    eprintln!("testbed: preparing Keystone's database in {}", directory.display());
-    let python = Python::environment();
-    let work = temporary();
-    let keys = work.join("keys");
-    python::run(python.command("python", &work).arg(Python::script("keystone_keys.py")).arg(&keys));
-    let file = work.join("keystone.conf");
-    fs::write(&file, configuration(&work, Options::default())).expect("a configuration file");
-    let manage = |arguments: &[&str]| {
-        python::run(python.command("keystone-manage", &work).arg("--config-file").arg(&file).args(arguments))
-    };
-    manage(&["db_sync"]);
-    // The real addresses are written when the port is known.
-    let url = "http://127.0.0.1/v3";
-    let endpoints =
-        ["--bootstrap-public-url", url, "--bootstrap-internal-url", url, "--bootstrap-admin-url", url];
-    let mut arguments =
-        vec!["bootstrap", "--bootstrap-password", ADMIN_PASSWORD, "--bootstrap-region-id", "RegionOne"];
-    arguments.extend(endpoints);
-    manage(&arguments);
-
-    let keystone = Keystone::serve(work.clone(), Options::default());
-    let body = json!({"project": {"name": SERVICE_PROJECT, "domain_id": "default"}});
-    let project = text(&keystone.admin("POST", "/projects", Some(&body)).expect(201).json()["project"]["id"]);
-    let body = json!({"user": {"name": SERVICE_USER, "domain_id": "default", "password": SERVICE_PASSWORD}});
-    let user = text(&keystone.admin("POST", "/users", Some(&body)).expect(201).json()["user"]["id"]);
-    let role = keystone.role_id("service");
-    keystone.admin("PUT", &format!("/projects/{project}/users/{user}/roles/{role}"), None).expect(204);
-    keystone
-        .admin("POST", "/services", Some(&json!({"service": {"type": "image", "name": "vitrine"}})))
-        .expect(201);
-    keystone.stop();
-    copy(&work, directory);
-    fs::remove_dir_all(&work).expect("the working directory can go");
-}
-
-/// Copies the database (with what SQLite has not folded into it yet) and the keys.
-fn copy(from: &Path, to: &Path) {
-    for name in ["keystone.db", "keystone.db-wal", "keys"].map(|name| from.join(name)) {
-        if name.exists() {
-            python::run(Command::new("cp").arg("-R").arg(name).arg(to));
-        }
-    }
-}
-
-fn configuration(directory: &Path, options: Options) -> String {
-    let provider = match options.provider {
-        Provider::Fernet => "fernet",
-        Provider::Jws => "jws",
-    };
-    let expiration = options.expiration;
-    let directory = directory.display();
-    // The receipts' keys are needed whatever the provider, and keep Keystone from writing under /etc.
-    format!(
-        "[database]\nconnection = sqlite:///{directory}/keystone.db\nsqlite_synchronous = false\n\
-         [token]\nprovider = {provider}\nexpiration = {expiration}\n\
-         [fernet_tokens]\nkey_repository = {directory}/keys/fernet\n\
-         [fernet_receipts]\nkey_repository = {directory}/keys/fernet\n\
-         [credential]\nkey_repository = {directory}/keys/fernet\n\
-         [jwt_tokens]\njws_private_key_repository = {directory}/keys/jws/private\n\
-         jws_public_key_repository = {directory}/keys/jws/public\n\
-         [identity]\npassword_hash_rounds = 4\n"
-    )
 }
 
 fn temporary() -> PathBuf {
