@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+// Not `VITRINE_…`: `cargo run` hands such variables on to the program, which would take one for a key.
 fn main() {
     println!("cargo:rerun-if-env-changed=VITRINE_COMMIT");
     println!("cargo:rerun-if-changed=../../.git/HEAD");
@@ -13,5 +14,5 @@ fn main() {
     });
     let version = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
     let commit = commit.unwrap_or_else(|| "commit unknown".to_owned());
-    println!("cargo:rustc-env=VITRINE_VERSION={version} ({commit})");
+    println!("cargo:rustc-env=BUILD_VERSION={version} ({commit})");
 }

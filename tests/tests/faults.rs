@@ -57,6 +57,49 @@ fn a_killed_database_is_a_503_that_passes_when_it_is_back() {
 }
 
 #[test]
+fn changes_that_wait_for_a_held_image_keep_nobody_else_waiting_and_are_not_made_up_for_later() {
+    let keystone = Keystone::shared();
+    let database = Postgres::shared().database();
+    let vitrine = Vitrine::serve(&database, keystone).with("VITRINE_DEADLINE", "6").start();
+    let owner = Party::new(keystone, "owner", &["member"]);
+    let image = image(&vitrine, &owner);
+    let call = |method: &str, path: &str| vitrine.call(method, path).token(&owner.token);
+    let members = format!("{image}/members");
+
+    std::thread::scope(|scope| {
+        let holder = scope.spawn(|| database.query("SELECT id FROM images FOR UPDATE; SELECT pg_sleep(10)"));
+        let is_held = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(10)' AND state = 'active' \
+                       AND pid <> pg_backend_pid() AND datname = current_database()";
+        patience::until("the image to be held", RECOVERY, || {
+            (database.query(is_held) == ["1"]).then_some(())
+        });
+        let waiting: Vec<_> = (0..24)
+            .map(|number| {
+                let share = call("POST", &members).json(&json!({"member": format!("member-{number}")}));
+                scope.spawn(move || share.send().status)
+            })
+            .collect();
+        for _ in 0..10 {
+            let asked = Instant::now();
+            call("GET", &image).send().expect(200);
+            vitrine.call("GET", "/readyz").send().expect(200);
+            assert!(asked.elapsed() < Duration::from_secs(3), "a look took {:?}", asked.elapsed());
+        }
+        for change in waiting {
+            assert_eq!(change.join().expect("an answer"), 503);
+        }
+        holder.join().expect("an end");
+    });
+    // Its own change comes after all that were refused, had they only been put off.
+    call("POST", &members).json(&json!({"member": "the-last"})).send().expect(200);
+    let listed = call("GET", &members).send().expect(200).json();
+    let listed: Vec<_> =
+        listed["members"].as_array().expect("a list").iter().map(|row| &row["member_id"]).collect();
+    assert_eq!(listed, ["the-last"], "a call that was answered 503 has changed something");
+    vitrine.stop();
+}
+
+#[test]
 fn a_stopped_keystone_is_a_503_for_tokens_not_seen_before_and_never_a_401() {
     let keystone = Keystone::private(Options::default());
     let database = Postgres::shared().database();

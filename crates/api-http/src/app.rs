@@ -1,12 +1,16 @@
 //! What handlers share, and the single hop from a request to the blocking threads on which records are read and kept.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use actix_web::{rt::time::timeout, web};
 use core_domain::{Context, Error, Rules, caller::Caller, store::Store, tokens::Tokens};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use crate::{error::ApiError, metrics::Metrics};
 
@@ -19,8 +23,10 @@ pub struct Settings {
     pub identity_uri: String,
     /// The largest JSON body, in bytes.
     pub body_bytes: usize,
-    /// How long a request may take, its body's arrival included each time.
+    /// How long a request may take; its body may take as long again to arrive.
     pub deadline: Duration,
+    /// How many use cases run at once: as many as there are connections to the records.
+    pub connections: usize,
 }
 
 /// What handlers share.
@@ -30,11 +36,32 @@ pub struct App {
     pub(crate) rules: Arc<Rules>,
     pub(crate) settings: Settings,
     pub(crate) metrics: Metrics,
-    last_ping: Mutex<Option<(Instant, bool)>>,
+    /// A seat for each use case that runs.
+    seats: Arc<Semaphore>,
+    /// Those of them that changes may take: changes of one image wait for each other, and reads must not wait for
+    /// them as well.
+    seats_for_changes: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    ping: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
+/// What a use case does to the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It only looks.
+    Read,
+    /// It changes them.
+    Change,
+}
+
+/// How many requests may wait for a seat; those beyond are told at once to come again.
+const WAITING_ROOM: usize = 4096;
 /// How long an answer to «are the records there?» is good for: readiness is asked for by anybody, without a token.
 const PING_LIFE: Duration = Duration::from_millis(500);
+/// How long readiness waits for that answer: probes give up after a few seconds.
+const PING_PATIENCE: Duration = Duration::from_secs(1);
+/// How long the last answer stands in for one that does not come: busy is not away.
+const PING_MEMORY: Duration = Duration::from_secs(10);
 
 impl App {
     /// An API over these records, vouched for by `tokens`, by these rules.
@@ -46,17 +73,56 @@ impl App {
         settings: Settings,
         metrics: Metrics,
     ) -> Self {
-        Self { store, tokens, rules, settings, metrics, last_ping: Mutex::new(None) }
+        let seats = settings.connections.max(1);
+        Self {
+            store,
+            tokens,
+            rules,
+            metrics,
+            seats: Arc::new(Semaphore::new(seats)),
+            seats_for_changes: Arc::new(Semaphore::new((seats - 1).max(1))),
+            waiting: AtomicUsize::new(0),
+            ping: tokio::sync::Mutex::new(None),
+            settings,
+        }
     }
 
-    /// Runs one use case for `caller` on a blocking thread: the only way from here to the records.
-    pub(crate) async fn run<T: Send + 'static>(
+    /// Runs a use case that only looks.
+    pub(crate) async fn read<T: Send + 'static>(
         &self,
         caller: Arc<Caller>,
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
+        self.run(Access::Read, caller, use_case).await
+    }
+
+    /// Runs a use case that changes the records.
+    pub(crate) async fn change<T: Send + 'static>(
+        &self,
+        caller: Arc<Caller>,
+        use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        self.run(Access::Change, caller, use_case).await
+    }
+
+    /// Runs one use case for `caller` on a blocking thread: the only way from here to the records.
+    ///
+    /// Whoever does not get a seat in half the time there is, or goes away, was never there: nothing is done for a
+    /// request that was refused. A use case that has its seat is bounded by the store's own timeouts.
+    async fn run<T: Send + 'static>(
+        &self,
+        access: Access,
+        caller: Arc<Caller>,
+        use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let seat = timeout(self.settings.deadline / 2, self.seat(access)).await;
+        let seat = seat.map_err(|late| ApiError::from(Error::Unavailable(Box::new(late))))??;
         let (store, rules) = (Arc::clone(&self.store), Arc::clone(&self.rules));
-        let work = web::block(move || use_case(Context::now(&caller, &rules), store.as_ref()));
+        let work = web::block(move || {
+            let done = use_case(Context::now(&caller, &rules), store.as_ref());
+            drop(seat);
+            done
+        });
         match timeout(self.settings.deadline, work).await {
             Ok(Ok(done)) => Ok(done?),
             Ok(Err(panicked)) => Err(Error::Internal(Box::new(panicked)).into()),
@@ -64,18 +130,57 @@ impl App {
         }
     }
 
-    /// Whether the records can be reached, asked at most twice a second.
+    /// Waits for a seat; for a change, for one of those first that changes may take.
+    async fn seat(&self, access: Access) -> Result<Vec<OwnedSemaphorePermit>, ApiError> {
+        let _waits = Waits::among(&self.waiting)?;
+        let mut seat = Vec::with_capacity(2);
+        if access == Access::Change {
+            seat.push(taken(Arc::clone(&self.seats_for_changes).acquire_owned().await)?);
+        }
+        seat.push(taken(Arc::clone(&self.seats).acquire_owned().await)?);
+        Ok(seat)
+    }
+
+    /// Whether the records can be reached. Asked at most twice a second, by one at a time, and not behind requests.
     pub(crate) async fn reaches_records(&self) -> bool {
-        let last = || self.last_ping.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((when, answer)) = *last()
+        let mut last = self.ping.lock().await;
+        if let Some((when, answer)) = *last
             && when.elapsed() < PING_LIFE
         {
             return answer;
         }
         let store = Arc::clone(&self.store);
-        let ping = timeout(self.settings.deadline, web::block(move || store.ping())).await;
-        let answer = matches!(ping, Ok(Ok(Ok(()))));
-        *last() = Some((Instant::now(), answer));
-        answer
+        match timeout(PING_PATIENCE, web::block(move || store.ping())).await {
+            Ok(answer) => {
+                let answer = matches!(answer, Ok(Ok(())));
+                *last = Some((Instant::now(), answer));
+                answer
+            }
+            Err(_) => last.is_some_and(|(when, answer)| answer && when.elapsed() < PING_MEMORY),
+        }
+    }
+}
+
+fn taken(permit: Result<OwnedSemaphorePermit, AcquireError>) -> Result<OwnedSemaphorePermit, ApiError> {
+    permit.map_err(|closed| Error::Internal(Box::new(closed)).into())
+}
+
+/// One of those who wait, as long as it lives.
+struct Waits<'a>(&'a AtomicUsize);
+
+impl<'a> Waits<'a> {
+    fn among(waiting: &'a AtomicUsize) -> Result<Self, ApiError> {
+        let before = waiting.fetch_add(1, Ordering::Relaxed);
+        let waits = Self(waiting);
+        if before >= WAITING_ROOM {
+            return Err(Error::Unavailable("too many requests wait for the records".into()).into());
+        }
+        Ok(waits)
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

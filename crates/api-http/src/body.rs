@@ -79,6 +79,9 @@ impl<T: FromJson + 'static> FromRequest for Body<T> {
             let media_type = media_type(&request);
             if bytes.as_ref().is_none_or(|bytes| !bytes.is_empty()) {
                 T::MEDIA.accepts(media_type)?;
+                if is_encoded(&request) {
+                    return Err(ApiError::MediaType("the body as it is, without a Content-Encoding"));
+                }
             }
             let bytes = bytes.ok_or(ApiError::TooLarge(limit))?;
             parse(media_type, &bytes).map(Body)
@@ -94,6 +97,14 @@ pub(crate) fn parse<T: FromJson>(media_type: &str, bytes: &[u8]) -> Result<T, Ap
     let body = serde_json::from_slice(bytes)
         .map_err(|error| ApiError::Request(format!("Malformed JSON in request body: {error}.")))?;
     T::from_json_as(media_type, body)
+}
+
+/// Whether the body is compressed or the like; nobody here undoes that.
+fn is_encoded(request: &HttpRequest) -> bool {
+    request
+        .headers()
+        .get_all(header::CONTENT_ENCODING)
+        .any(|encoding| !encoding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// The media type without its parameters; empty if none is given.

@@ -104,7 +104,7 @@ pub(crate) async fn list(
     let query = Query::of(&request)?;
     let asked = query::Asked::of(&query)?;
     let (images, next) = app
-        .run(caller, move |cx, store| {
+        .read(caller, move |cx, store| {
             catalog::list(cx, store, asked.marker, |listing| Ok(asked.fill(listing)))
         })
         .await?;
@@ -125,7 +125,7 @@ pub(crate) async fn create(
     Body(NewImageBody(new)): Body<NewImageBody>,
 ) -> Result<HttpResponse, ApiError> {
     let new: NewImage = new;
-    let image = app.run(caller, move |cx, store| catalog::create(cx, store, new)).await?;
+    let image = app.change(caller, move |cx, store| catalog::create(cx, store, new)).await?;
     let location = format!("{}/v2/images/{}", versions::base(&request)?, image.id);
     let mut created = HttpResponse::Created();
     created.insert_header((header::LOCATION, location));
@@ -139,7 +139,7 @@ pub(crate) async fn show(
     path: ImagePath,
 ) -> Result<HttpResponse, ApiError> {
     let id = path.image()?;
-    let image = app.run(caller, move |cx, store| catalog::show(cx, store, id)).await?;
+    let image = app.read(caller, move |cx, store| catalog::show(cx, store, id)).await?;
     ok(&ImageBody::from(image))
 }
 
@@ -151,7 +151,7 @@ pub(crate) async fn change(
     Body(Patch(edits)): Body<Patch>,
 ) -> Result<HttpResponse, ApiError> {
     let id = path.image()?;
-    let image = app.run(caller, move |cx, store| catalog::change(cx, store, id, &edits)).await?;
+    let image = app.change(caller, move |cx, store| catalog::change(cx, store, id, &edits)).await?;
     ok(&ImageBody::from(image))
 }
 
@@ -162,6 +162,6 @@ pub(crate) async fn delete(
     path: ImagePath,
 ) -> Result<HttpResponse, ApiError> {
     let id = path.image()?;
-    app.run(caller, move |cx, store| catalog::delete(cx, store, id)).await?;
+    app.change(caller, move |cx, store| catalog::delete(cx, store, id)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -5,6 +5,7 @@ mod app;
 mod auth;
 mod body;
 mod error;
+#[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;

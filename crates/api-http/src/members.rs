@@ -93,7 +93,7 @@ pub(crate) async fn add(
     Body(NewMember(project)): Body<NewMember>,
 ) -> Result<HttpResponse, ApiError> {
     let image = path.image()?;
-    let member = app.run(caller, move |cx, store| sharing::add(cx, store, image, &project)).await?;
+    let member = app.change(caller, move |cx, store| sharing::add(cx, store, image, &project)).await?;
     ok(&MemberBody::from(&member))
 }
 
@@ -112,7 +112,7 @@ pub(crate) async fn list(
     let marker = marker.transpose()?;
     let image: ImageId = path.image()?;
     let (members, more) =
-        app.run(caller, move |cx, store| sharing::list(cx, store, image, limit, marker.as_ref())).await?;
+        app.read(caller, move |cx, store| sharing::list(cx, store, image, limit, marker.as_ref())).await?;
     let next = members
         .last()
         .filter(|_| more)
@@ -131,7 +131,7 @@ pub(crate) async fn show(
     path: MemberPath,
 ) -> Result<HttpResponse, ApiError> {
     let (image, project) = path.ids()?;
-    let member = app.run(caller, move |cx, store| sharing::show(cx, store, image, &project)).await?;
+    let member = app.read(caller, move |cx, store| sharing::show(cx, store, image, &project)).await?;
     ok(&MemberBody::from(&member))
 }
 
@@ -144,7 +144,7 @@ pub(crate) async fn set_status(
 ) -> Result<HttpResponse, ApiError> {
     let (image, project) = path.ids()?;
     let member =
-        app.run(caller, move |cx, store| sharing::set_status(cx, store, image, &project, status)).await?;
+        app.change(caller, move |cx, store| sharing::set_status(cx, store, image, &project, status)).await?;
     ok(&MemberBody::from(&member))
 }
 
@@ -155,6 +155,6 @@ pub(crate) async fn remove(
     path: MemberPath,
 ) -> Result<HttpResponse, ApiError> {
     let (image, project) = path.ids()?;
-    app.run(caller, move |cx, store| sharing::remove(cx, store, image, &project)).await?;
+    app.change(caller, move |cx, store| sharing::remove(cx, store, image, &project)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -37,6 +37,6 @@ async fn edit(
     edit: Edit,
 ) -> Result<HttpResponse, ApiError> {
     let image = path.image()?;
-    app.run(caller, move |cx, store| catalog::change(cx, store, image, &[edit])).await?;
+    app.change(caller, move |cx, store| catalog::change(cx, store, image, &[edit])).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -40,6 +40,11 @@ pub const DEFAULTS: [(&str, &str); 21] = [
     ("reactivate", "rule:owner_member"),
 ];
 
+/// How many checks one rule may come to with all it refers to: each is made anew for every request.
+const MAX_CHECKS: usize = 1000;
+/// How many rules may refer to one another in a row.
+const MAX_PATH: usize = 64;
+
 /// What a caller may or may not do. Prints as the rule's name in a policy file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -149,8 +154,9 @@ impl Policy {
             }
         }
         let policy = Self { rules };
+        let mut sizes = BTreeMap::new();
         for name in policy.rules.keys() {
-            policy.resolves(name, &mut Vec::new())?;
+            policy.size(name, &mut Vec::new(), &mut sizes)?;
         }
         match added.into_iter().find(|name| !policy.is_used(name)) {
             Some(name) => Err(BadRule {
@@ -166,24 +172,36 @@ impl Policy {
         self.rules.values().any(|check| check.references().contains(&name))
     }
 
-    /// Follows every reference from `name`; `path` holds the rules on the way there.
-    fn resolves<'a>(&'a self, name: &'a str, path: &mut Vec<&'a str>) -> Result<(), BadRule> {
+    /// Follows every reference from `name` and answers how many checks there are to make in all; `path` holds the
+    /// rules on the way there, `sizes` what is known already.
+    fn size<'a>(
+        &'a self,
+        name: &'a str,
+        path: &mut Vec<&'a str>,
+        sizes: &mut BTreeMap<&'a str, usize>,
+    ) -> Result<usize, BadRule> {
         let bad = |rule: &str, reason: String| Err(BadRule { rule: rule.to_owned(), reason });
+        if let Some(size) = sizes.get(name) {
+            return Ok(*size);
+        }
+        let from = path.last().copied().unwrap_or(name);
         if path.contains(&name) {
             return bad(path[0], format!("refers to itself by way of rule:{name}"));
         }
         let Some(check) = self.rules.get(name) else {
-            return bad(
-                path.last().copied().unwrap_or(name),
-                format!("refers to the unknown rule \"{name}\""),
-            );
+            return bad(from, format!("refers to the unknown rule \"{name}\""));
         };
         path.push(name);
+        let mut size = 1;
         for reference in check.references() {
-            self.resolves(reference, path)?;
+            size += self.size(reference, path, sizes)?;
+        }
+        if size > MAX_CHECKS || path.len() > MAX_PATH {
+            return bad(name, format!("refers to so many rules that it makes more than {MAX_CHECKS} checks"));
         }
         path.pop();
-        Ok(())
+        sizes.insert(name, size);
+        Ok(size)
     }
 
     /// Whether `caller` may do `action` to an image. `member` is the project that the call names as a member, or the

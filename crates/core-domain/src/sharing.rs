@@ -132,13 +132,15 @@ pub fn set_status(
         if access.owner.is_none() && !own && !cx.is_admin() {
             return Err(Error::Denied(Denied::NoOwner(project.clone())));
         }
-        let is_owner = cx.caller.is_in(access.owner.as_ref());
+        // The owner's side is refused whether or not there is such a member: its own list tells it that.
+        if !own && !cx.is_admin() && cx.caller.is_in(access.owner.as_ref()) {
+            may(cx, Action::ModifyMember, access, Some(project))
+                .map_err(|_| Error::Denied(Denied::OwnerAnswers(project.clone())))?;
+        }
         if sight.member.is_none() || !knows_row(cx, access, project) {
             return Err(Error::NotFound(Missing::Member(image, project.clone())));
         }
-        may(cx, Action::ModifyMember, access, Some(project)).map_err(|denied| {
-            if is_owner && !own { Error::Denied(Denied::OwnerAnswers(project.clone())) } else { denied }
-        })?;
+        may(cx, Action::ModifyMember, access, Some(project))?;
         store.set_status(access, project, status, cx.now)
     })
 }

@@ -260,7 +260,8 @@ fn remove() {
 fn a_call_about_who_is_no_member() {
     let scene = Scene::new(SHARED, Some(MemberStatus::Accepted));
     for (in_project, roles, show, set, remove) in [
-        ("owner", MEMBER, "no member", "no member", "no member"),
+        // Source 003: «if the call is made by the image owner, the response is HTTP 403».
+        ("owner", MEMBER, "no member", "the owner cannot answer", "no member"),
         ("ops", ADMIN, "no member", "no member", "no member"),
         ("guest", MEMBER, "no member", "no member", "policy"),
         ("stranger", MEMBER, "no image", "no image", "no image"),

@@ -93,7 +93,7 @@ pub(crate) struct Keystone {
     pub(crate) token_cache_ttl: u64,
     /// A folder with Keystone's public keys for JWS tokens; none if empty.
     pub(crate) jws_public_keys: PathBuf,
-    /// Certificates of authorities to trust beside the usual ones, as PEM; none if empty.
+    /// Certificates of the only authorities to trust, as PEM; the system's if empty.
     pub(crate) ca_file: PathBuf,
 }
 
@@ -231,6 +231,34 @@ impl Default for Shutdown {
 }
 
 impl Config {
+    /// Refuses numbers with which the service would start and not work.
+    ///
+    /// # Errors
+    /// The first of them, by its key.
+    pub(crate) fn check_numbers(&self) -> Result<(), BadConfig> {
+        let Self { limits, .. } = self;
+        let whole = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        let long = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        for (key, number, least, most) in [
+            ("workers", whole(self.workers), 0, 512),
+            ("deadline", long(self.deadline), 1, 3600),
+            ("database.pool_size", i64::from(self.database.pool_size), 0, 1000),
+            ("keystone.token_cache_ttl", long(self.keystone.token_cache_ttl), 0, 86_400),
+            ("limits.members_per_image", limits.members_per_image, -1, i64::MAX),
+            ("limits.properties_per_image", limits.properties_per_image, -1, i64::MAX),
+            ("limits.tags_per_image", limits.tags_per_image, -1, i64::MAX),
+            ("limits.page_default", whole(limits.page_default), 1, whole(limits.page_max).max(1)),
+            ("limits.page_max", whole(limits.page_max), 1, 100_000),
+            ("limits.body_bytes", whole(limits.body_bytes), 1024, 1 << 30),
+            ("shutdown.grace", long(self.shutdown.grace), 0, 3600),
+        ] {
+            if !(least..=most).contains(&number) {
+                return Err(BadConfig::new(key, format!("is {number}; it must be from {least} to {most}")));
+            }
+        }
+        Ok(())
+    }
+
     /// Puts the secrets that are in files in their places.
     ///
     /// # Errors
@@ -266,21 +294,18 @@ impl Config {
     /// # Errors
     /// A limit that is no limit; a policy file that does not parse or names an unknown rule.
     pub(crate) fn rules(&self) -> Result<Rules, BadConfig> {
-        let limit = |key: &str, value: i64| match value {
-            -1 => Ok(None),
-            _ => usize::try_from(value).map(Some).map_err(|_| {
-                BadConfig::new(format!("limits.{key}"), "must be a whole number, or -1 for no limit")
-            }),
-        };
+        self.check_numbers()?;
+        // What is negative is -1, «no limit».
+        let limit = |number: i64| usize::try_from(number).ok();
         let policy = policy_file::read(&self.policy_file)?;
         let private_images = match self.sharing.private_images {
             PrivateImagesWord::Share => PrivateImages::Share,
             PrivateImagesWord::Forbid => PrivateImages::Forbid,
         };
         let limits = Limits {
-            members_per_image: limit("members_per_image", self.limits.members_per_image)?,
-            properties_per_image: limit("properties_per_image", self.limits.properties_per_image)?,
-            tags_per_image: limit("tags_per_image", self.limits.tags_per_image)?,
+            members_per_image: limit(self.limits.members_per_image),
+            properties_per_image: limit(self.limits.properties_per_image),
+            tags_per_image: limit(self.limits.tags_per_image),
             page_default: self.limits.page_default,
             page_max: self.limits.page_max,
         };
@@ -350,14 +375,12 @@ impl Config {
         };
         usable("public_endpoint", &self.public_endpoint)?;
         usable("keystone.public_url", &keystone.public_url)?;
-        if self.deadline == 0 {
-            return Err(BadConfig::new("deadline", "must be at least one second"));
-        }
         Ok(api_http::Settings {
             public_endpoint: (!self.public_endpoint.is_empty()).then(|| self.public_endpoint.clone()),
             identity_uri: identity_uri.clone(),
             body_bytes: self.limits.body_bytes,
             deadline: Duration::from_secs(self.deadline),
+            connections: self.pool_size() as usize,
         })
     }
 
@@ -369,10 +392,16 @@ impl Config {
         if self.metrics_listen.is_empty() {
             return Ok(None);
         }
-        self.metrics_listen
-            .parse()
-            .map(Some)
-            .map_err(|_| BadConfig::new("metrics_listen", "must be an address and port such as 0.0.0.0:9293"))
+        let address: SocketAddr = self.metrics_listen.parse().map_err(|_| {
+            BadConfig::new("metrics_listen", "must be an address and port such as 0.0.0.0:9293")
+        })?;
+        if address == self.listen && address.port() != 0 {
+            return Err(BadConfig::new(
+                "metrics_listen",
+                "is the same as listen; figures need a port of their own",
+            ));
+        }
+        Ok(Some(address))
     }
 
     /// Threads that speak HTTP.
@@ -380,8 +409,7 @@ impl Config {
         if self.workers > 0 { self.workers } else { cores() }
     }
 
-    /// Connections to the database, and threads that use them. More than two for each core make answers late and
-    /// none faster (docs/performance.md).
+    /// Connections to the database, and calls that use them at once.
     pub(crate) fn pool_size(&self) -> u32 {
         if self.database.pool_size > 0 {
             self.database.pool_size

@@ -63,8 +63,9 @@ pub(crate) fn dev(dev: &Dev) -> Result<(), Failure> {
 
     System::new().block_on(async {
         let options = Options { data_dir: Some(directory.clone()), ..Options::new(&api) };
-        let keystone = DevKeystone::bind(dev.keystone_listen, realm, &options)
-            .map_err(|error| Failure::other("the built-in identity", error))?;
+        let keystone = DevKeystone::bind(dev.keystone_listen, realm, &options).map_err(|error| {
+            Failure::other("--keystone-listen, the address of the built-in identity", error)
+        })?;
         let clouds = directory.join("clouds.yaml");
         write(&clouds, &dev_keystone::clouds_yaml(keystone.url()))?;
         let keys = directory.join("public-keys");

@@ -25,7 +25,7 @@ use crate::config::{
 
 /// An OpenStack image sharing service: the Image API v2, exact under any load.
 #[derive(Debug, Parser)]
-#[command(name = "vitrine", version = env!("VITRINE_VERSION"), max_term_width = 110)]
+#[command(name = "vitrine", version = env!("BUILD_VERSION"), max_term_width = 110)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -36,7 +36,9 @@ enum Command {
     /// Serve the API, with callers vouched for by Keystone and records in Postgres (or one SQLite file)
     ///
     /// Needs at least database.url, keystone.auth_url and the service's user: keystone.username, keystone.password and
-    /// keystone.project_name, or an application credential. SIGTERM ends it: it stops accepting, finishes what runs
+    /// keystone.project_name, or keystone.application_credential_id and keystone.application_credential_secret. Secrets
+    /// may be files: keystone.password_file and so on. `vitrine check-config` lists every key with its value and where
+    /// that comes from; keys are set in the file, as VITRINE_KEYSTONE__AUTH_URL, or by --set. SIGTERM ends it: it stops accepting, finishes what runs
     /// within shutdown.grace seconds and exits with 0.
     Serve(Settings),
     /// Bring the database's schema up to date; safe to run twice at once
@@ -52,11 +54,11 @@ enum Command {
 }
 
 /// Where settings come from. Every key can be set in the file, in the environment (keystone.auth_url is
-/// VITRINE_KEYSTONE__AUTH_URL) and by --set; later ones win.
+/// VITRINE_KEYSTONE__AUTH_URL) and by --set; later ones win. `vitrine check-config` lists every key with its value.
 #[derive(Args, Debug)]
 struct Settings {
-    /// The configuration file [default: /etc/vitrine/vitrine.toml if there is one]
-    #[arg(long, value_name = "FILE", env = "VITRINE_CONFIG")]
+    /// The configuration file [default: $VITRINE_CONFIG, else /etc/vitrine/vitrine.toml if there is one]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Where the API listens, such as 0.0.0.0:9292
     #[arg(long, value_name = "ADDRESS")]
@@ -76,7 +78,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 impl Settings {
     fn layers(&self) -> Result<Layers, BadConfig> {
         let mut layers = Layers::default();
-        match &self.config {
+        let named = std::env::var_os("VITRINE_CONFIG").filter(|file| !file.is_empty()).map(PathBuf::from);
+        match self.config.as_ref().or(named.as_ref()) {
             Some(file) => layers.file(file)?,
             None if Path::new(DEFAULT_FILE).exists() => layers.file(Path::new(DEFAULT_FILE))?,
             None => {}
@@ -150,7 +153,9 @@ fn check_config(settings: &Settings) -> Result<(), Failure> {
     print(&layers.describe(&config))?;
     config.rules()?;
     config.store()?;
-    config.tokens()?;
+    let tokens = config.tokens()?;
+    // Reads the folder with public keys too; asks nobody.
+    auth_keystone::Keystone::new(&tokens).map_err(|invalid| BadConfig::new(invalid.key, invalid.reason))?;
     config.api()?;
     config.metrics()?;
     telemetry::check(&config.log)?;

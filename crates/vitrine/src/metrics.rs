@@ -47,7 +47,7 @@ fn figure(text: &mut String, kind: &str, name: &str, help: &str, values: &[(&str
 }
 
 fn version(text: &mut String) {
-    let labels = concat!("{version=\"", env!("VITRINE_VERSION"), "\"}");
+    let labels = concat!("{version=\"", env!("BUILD_VERSION"), "\"}");
     figure(text, "gauge", "vitrine_build_info", "Which build this is.", &[(labels, 1.0)]);
 }
 

@@ -66,9 +66,9 @@ pub(crate) async fn run(
 
     let address = listener.local_addr().map_err(|error| Failure::other("cannot listen", error))?;
     let workers = config.workers();
-    // As many threads wait for the database as there are connections to it, so that none waits for a connection; and
-    // one for what else may block, such as looking up Keystone's address.
-    let blocking = (config.pool_size() as usize).div_ceil(workers) + 1;
+    // The API lets as many use cases run as there are connections, and all may be one worker's; the rest is for what
+    // must not wait behind them: readiness, looking up Keystone's address, reading its keys.
+    let blocking = config.pool_size() as usize + 4;
     let server = HttpServer::new(move || api_http::application(app.clone()))
         .workers(workers)
         .worker_max_blocking_threads(blocking)
@@ -87,7 +87,7 @@ pub(crate) async fn run(
         actix_web::rt::spawn(metrics::server(listener, Shown { registry, tokens, store })?);
         tracing::info!(address = %metrics_address, "metrics");
     }
-    tracing::info!(%address, workers, connections = config.pool_size(), version = env!("VITRINE_VERSION"), "listening");
+    tracing::info!(%address, workers, connections = config.pool_size(), version = env!("BUILD_VERSION"), "listening");
     server.await.map_err(|error| Failure::other("the server failed", error))?;
     tracing::info!("stopped");
     Ok(())

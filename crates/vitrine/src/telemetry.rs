@@ -39,6 +39,19 @@ pub(crate) fn start(log: &Log, reader: Reader) -> Result<(), Failure> {
 /// # Errors
 /// A level that is none.
 pub(crate) fn check(log: &Log) -> Result<EnvFilter, BadConfig> {
+    // A word that is no level would be taken for the name of a part, and everything else would fall silent.
+    let is_level = |word: &str| {
+        ["off", "error", "warn", "info", "debug", "trace"].contains(&word.to_lowercase().as_str())
+    };
+    let levels = log.level.split(',').map(str::trim);
+    if let Some(word) = levels.filter(|directive| !directive.contains('=')).find(|word| !is_level(word)) {
+        return Err(BadConfig::new(
+            "log.level",
+            format!(
+                "{word:?} is no level: there are off, error, warn, info, debug and trace, for a part as vitrine::request=warn"
+            ),
+        ));
+    }
     // What the server library says of its threads is for those who ask for it.
     EnvFilter::try_new(format!("actix_server=warn,{}", log.level)).map_err(|error| {
         BadConfig::new(

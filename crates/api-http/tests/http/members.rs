@@ -263,9 +263,12 @@ fn a_membership_that_is_not_there_is_not_found() {
     let no = (404, format!("nobody not found in the member list of the image {image}."));
     for client in [served.member_of("owner"), served.admin()] {
         assert_eq!(client.get(&path).verdict(), no);
-        assert_eq!(client.put(&path, &json!({"status": "accepted"})).verdict(), no);
         assert_eq!(client.delete(&path).verdict(), no);
     }
+    let accepted = json!({"status": "accepted"});
+    assert_eq!(served.admin().put(&path, &accepted).verdict(), no);
+    // Source 003: «if the call is made by the image owner, the response is HTTP 403», member or not.
+    assert_eq!(served.member_of("owner").put(&path, &accepted).status, 403);
 }
 
 #[test]

@@ -90,6 +90,7 @@ impl Served {
                 identity_uri: "https://identity.example.org/v3".into(),
                 body_bytes: 1 << 20,
                 deadline: Duration::from_secs(30),
+                connections: 8,
             },
             store: Arc::new(MemoryStore::default()),
         };

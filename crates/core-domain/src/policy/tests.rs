@@ -135,6 +135,21 @@ fn a_rule_that_is_unknown_unused_or_circular_is_refused_by_name() {
     assert!(refused(&[("get_image", "rule:x"), ("x", "not rule:get_image")]).contains("refers to itself"));
 }
 
+#[test]
+fn rules_that_refer_to_each_other_without_end_or_measure_are_refused_at_once() {
+    let refused = |reference: &dyn Fn(usize) -> String, count: usize| {
+        let rules: Vec<(String, String)> = (0..count)
+            .map(|number| (format!("r{number}"), reference(number)))
+            .chain([(format!("r{count}"), "@".to_owned()), ("get_image".to_owned(), "rule:r0".to_owned())])
+            .collect();
+        let rules = rules.iter().map(|(name, check)| (name.as_str(), check.as_str()));
+        Policy::with_overrides(rules).unwrap_err().to_string()
+    };
+    let doubling = |number: usize| format!("rule:r{0} or rule:r{0}", number + 1);
+    assert!(refused(&doubling, 40).contains("so many rules"));
+    assert!(refused(&|number| format!("rule:r{}", number + 1), 500).contains("so many rules"));
+}
+
 proptest! {
     #[test]
     fn no_text_breaks_the_parser(text in "[ ()@!a-z:'%_]{0,200}") {

@@ -51,7 +51,7 @@ impl Layers {
     ) -> Result<(), BadConfig> {
         for (name, value) in variables {
             let Some(key) = name.strip_prefix(PREFIX) else { continue };
-            if NOT_KEYS.contains(&name.as_str()) || is_service_link(key) {
+            if NOT_KEYS.contains(&name.as_str()) || is_service_link(key, &value) {
                 continue;
             }
             let key = key.to_lowercase().replace("__", ".");
@@ -134,13 +134,22 @@ fn flatten(prefix: &str, value: &Value, leaves: &mut Vec<(String, Value)>) {
     }
 }
 
-/// Kubernetes tells every container where the services of its namespace are, and ours may be called «vitrine»:
-/// `VITRINE_SERVICE_HOST`, `VITRINE_PORT_9292_TCP_ADDR`. No key of ours looks like that.
-fn is_service_link(key: &str) -> bool {
-    key.contains("SERVICE_HOST")
-        || key.contains("SERVICE_PORT")
-        || key.contains("PORT_")
-        || key.ends_with("PORT")
+/// Kubernetes tells every container where the services of its namespace are, and ours may be called «vitrine» or
+/// «vitrine-metrics»: `VITRINE_SERVICE_HOST`, `VITRINE_SERVICE_PORT_HTTP`, `VITRINE_PORT` with an address such as
+/// `tcp://10.0.0.1:9292`, `VITRINE_PORT_9292_TCP_ADDR`. Nothing else is let through.
+fn is_service_link(key: &str, value: &str) -> bool {
+    let is_address = ["tcp://", "udp://", "sctp://"].iter().any(|scheme| value.starts_with(scheme));
+    let is_of_port = key.split_once("PORT_").is_some_and(|(_, rest)| {
+        let mut words = rest.split('_');
+        words.next().is_some_and(|number| number.parse::<u16>().is_ok())
+            && words.next().is_some_and(|protocol| matches!(protocol, "TCP" | "UDP" | "SCTP"))
+    });
+    !key.contains("__")
+        && (key.ends_with("SERVICE_HOST")
+            || key.ends_with("SERVICE_PORT")
+            || key.contains("SERVICE_PORT_")
+            || (key.ends_with("PORT") && is_address)
+            || is_of_port)
 }
 
 #[cfg(test)]
@@ -196,6 +205,9 @@ mod tests {
             ("VITRINE_COLOUR", "x", &["colour"]),
             ("VITRINE_LISTEN", "localhost", &["listen", "VITRINE_LISTEN"]),
             ("VITRINE_DATABASE__POOL_SIZE", "-1", &["database.pool_size"]),
+            ("VITRINE_DATABASE__PORT", "5433", &["database", "port"]),
+            ("VITRINE_PORT", "8080", &["port"]),
+            ("VITRINE_REPORT", "1", &["report"]),
             ("VITRINE_SHARING__PRIVATE_IMAGES", "maybe", &["sharing.private_images", "share", "forbid"]),
         ] {
             let message = environment(&[(name, value)]).unwrap_err().to_string();
@@ -211,9 +223,43 @@ mod tests {
             ("VITRINE_SERVICE_HOST", "10.0.0.1"),
             ("VITRINE_PORT", "tcp://10.0.0.1:9292"),
             ("VITRINE_PORT_9292_TCP_ADDR", "10.0.0.1"),
+            ("VITRINE_SERVICE_PORT", "9292"),
             ("VITRINE_METRICS_SERVICE_PORT_HTTP", "9293"),
+            ("VITRINE_METRICS_PORT_9293_TCP_PORT", "9293"),
         ])
         .unwrap();
+    }
+
+    #[test]
+    fn a_secret_that_is_no_text_is_refused_without_showing_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("vitrine.toml");
+        fs::write(&file, "[keystone]\npassword = 123456789\n").unwrap();
+        let mut layers = Layers::default();
+        layers.file(&file).unwrap();
+        let message = layers.config().unwrap_err().to_string();
+        assert!(message.contains("keystone.password") && message.contains("in quotes"), "{message}");
+        assert!(!message.contains("1234"), "{message}");
+    }
+
+    #[test]
+    fn a_number_that_would_break_the_service_is_refused_by_its_key() {
+        for (name, value, key) in [
+            ("VITRINE_LIMITS__PAGE_MAX", "0", "limits.page_max"),
+            ("VITRINE_LIMITS__PAGE_DEFAULT", "0", "limits.page_default"),
+            ("VITRINE_LIMITS__PAGE_DEFAULT", "2000", "limits.page_default"),
+            ("VITRINE_LIMITS__BODY_BYTES", "10", "limits.body_bytes"),
+            ("VITRINE_LIMITS__MEMBERS_PER_IMAGE", "-2", "limits.members_per_image"),
+            ("VITRINE_WORKERS", "5000", "workers"),
+            ("VITRINE_DATABASE__POOL_SIZE", "100000", "database.pool_size"),
+            ("VITRINE_DEADLINE", "0", "deadline"),
+            ("VITRINE_SHUTDOWN__GRACE", "100000", "shutdown.grace"),
+        ] {
+            let config = environment(&[(name, value)]).unwrap();
+            let refusal = config.check_numbers().unwrap_err().to_string();
+            assert!(refusal.starts_with(key), "{name}={value}: {refusal}");
+        }
+        Config::default().check_numbers().unwrap();
     }
 
     #[test]

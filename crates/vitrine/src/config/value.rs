@@ -4,10 +4,15 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
-/// Text that is never shown.
-#[derive(Clone, Default, Deserialize)]
-#[serde(transparent)]
+/// Text that is never shown, not even to say that it is none.
+#[derive(Clone, Default)]
 pub(crate) struct Secret(String);
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer).map(Self).map_err(|_| D::Error::custom("must be text in quotes"))
+    }
+}
 
 impl Secret {
     pub(crate) fn new(secret: &str) -> Self {
