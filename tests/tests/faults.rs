@@ -60,15 +60,18 @@ fn a_killed_database_is_a_503_that_passes_when_it_is_back() {
 fn changes_that_wait_for_a_held_image_keep_nobody_else_waiting_and_are_not_made_up_for_later() {
     let keystone = Keystone::shared();
     let database = Postgres::shared().database();
-    let vitrine = Vitrine::serve(&database, keystone).with("VITRINE_DEADLINE", "6").start();
+    let vitrine = Vitrine::serve(&database, keystone).with("VITRINE_DEADLINE", "4").start();
     let owner = Party::new(keystone, "owner", &["member"]);
     let image = image(&vitrine, &owner);
     let call = |method: &str, path: &str| vitrine.call(method, path).token(&owner.token);
     let members = format!("{image}/members");
 
     std::thread::scope(|scope| {
-        let holder = scope.spawn(|| database.query("SELECT id FROM images FOR UPDATE; SELECT pg_sleep(10)"));
-        let is_held = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(10)' AND state = 'active' \
+        database.query("CREATE TABLE released (at timestamp)");
+        let hold = "SELECT id FROM images FOR UPDATE; \
+                    DO $$ BEGIN WHILE NOT EXISTS (SELECT 1 FROM released) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$";
+        let holder = scope.spawn(|| database.query(hold));
+        let is_held = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%FROM released%' AND state = 'active' \
                        AND pid <> pg_backend_pid() AND datname = current_database()";
         patience::until("the image to be held", RECOVERY, || {
             (database.query(is_held) == ["1"]).then_some(())
@@ -88,6 +91,8 @@ fn changes_that_wait_for_a_held_image_keep_nobody_else_waiting_and_are_not_made_
         for change in waiting {
             assert_eq!(change.join().expect("an answer"), 503);
         }
+        // Those that have begun still wait for the image, and now get it.
+        database.query("INSERT INTO released VALUES (now())");
         holder.join().expect("an end");
     });
     // Its own change comes after all that were refused, had they only been put off.

@@ -9,7 +9,13 @@ use std::{
 };
 
 use actix_web::{rt::time::timeout, web};
-use core_domain::{Context, Error, Rules, caller::Caller, store::Store, tokens::Tokens};
+use core_domain::{
+    Context, Error, Rules,
+    caller::Caller,
+    permit::{Permit, Permitted},
+    store::Store,
+    tokens::Tokens,
+};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use crate::{error::ApiError, metrics::Metrics};
@@ -107,8 +113,9 @@ impl App {
 
     /// Runs one use case for `caller` on a blocking thread: the only way from here to the records.
     ///
-    /// Whoever does not get a seat in half the time there is, or goes away, was never there: nothing is done for a
-    /// request that was refused. A use case that has its seat is bounded by the store's own timeouts.
+    /// Whoever does not get a seat in half the time there is, or goes away meanwhile, was never there. Whoever has one
+    /// and is not answered in time is refused, and then the change is never made: unless it is being made to last at
+    /// that very moment, which is waited for (the store's own timeouts bound it).
     async fn run<T: Send + 'static>(
         &self,
         access: Access,
@@ -118,15 +125,25 @@ impl App {
         let seat = timeout(self.settings.deadline / 2, self.seat(access)).await;
         let seat = seat.map_err(|late| ApiError::from(Error::Unavailable(Box::new(late))))??;
         let (store, rules) = (Arc::clone(&self.store), Arc::clone(&self.rules));
+        let permit = Arc::new(Permit::default());
+        let permitted = Arc::clone(&permit);
         let work = web::block(move || {
-            let done = use_case(Context::now(&caller, &rules), store.as_ref());
+            let store = Permitted::new(store.as_ref(), &permitted);
+            let done = use_case(Context::now(&caller, &rules), &store);
             drop(seat);
             done
         });
-        match timeout(self.settings.deadline, work).await {
-            Ok(Ok(done)) => Ok(done?),
-            Ok(Err(panicked)) => Err(Error::Internal(Box::new(panicked)).into()),
-            Err(late) => Err(Error::Unavailable(Box::new(late)).into()),
+        tokio::pin!(work);
+        let done = match timeout(self.settings.deadline / 2, &mut work).await {
+            Ok(done) => done,
+            Err(late) if access == Access::Read || permit.withdraw() => {
+                return Err(Error::Unavailable(Box::new(late)).into());
+            }
+            Err(_) => work.await,
+        };
+        match done {
+            Ok(done) => Ok(done?),
+            Err(panicked) => Err(Error::Internal(Box::new(panicked)).into()),
         }
     }
 

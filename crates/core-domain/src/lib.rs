@@ -7,6 +7,7 @@ pub mod image;
 pub mod limits;
 pub mod listing;
 pub mod member;
+pub mod permit;
 pub mod policy;
 pub mod project;
 pub mod sharing;

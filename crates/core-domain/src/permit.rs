@@ -1,0 +1,137 @@
+//! Changes that somebody may give up waiting for: whoever was told «not now» must not find it done later.
+//!
+//! A [`Permit`] is used once: either the change takes it and lasts, or the one who waits takes it back and the change
+//! never was. There is no third way, whatever the timing.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use chrono::{DateTime, Utc};
+
+use crate::{
+    error::{Error, Result},
+    image::{Image, ImageAccess, ImageId},
+    listing::Listing,
+    member::{Member, MemberStatus},
+    project::ProjectId,
+    store::{MembersPage, Roll, Sight, Store, Tx, Viewer},
+};
+
+/// Leave to make one change last.
+#[derive(Debug, Default)]
+pub struct Permit(AtomicU8);
+
+const OPEN: u8 = 0;
+const TAKEN: u8 = 1;
+const WITHDRAWN: u8 = 2;
+
+impl Permit {
+    /// Takes the permit back. `false`: too late, the change is being made to last, and will be told of soon.
+    pub fn withdraw(&self) -> bool {
+        self.0.compare_exchange(OPEN, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    fn take(&self) -> Result<()> {
+        match self.0.compare_exchange(OPEN, TAKEN, Ordering::AcqRel, Ordering::Acquire) {
+            // A change that looks again after a contention has taken it already.
+            Ok(_) | Err(TAKEN) => Ok(()),
+            Err(_) => Err(Error::Unavailable("nobody waits for this change any more".into())),
+        }
+    }
+}
+
+/// A store on which changes last by this permit only.
+#[derive(Clone, Copy)]
+pub struct Permitted<'a> {
+    store: &'a dyn Store,
+    permit: &'a Permit,
+}
+
+impl<'a> Permitted<'a> {
+    /// The store, for one change.
+    #[must_use]
+    pub fn new(store: &'a dyn Store, permit: &'a Permit) -> Self {
+        Self { store, permit }
+    }
+}
+
+impl Store for Permitted<'_> {
+    fn ping(&self) -> Result<()> {
+        self.store.ping()
+    }
+
+    fn sight(&self, image: ImageId, caller: Option<&ProjectId>, member: &ProjectId) -> Result<Option<Sight>> {
+        self.store.sight(image, caller, member)
+    }
+
+    fn members(&self, image: ImageId, viewer: Viewer<'_>, page: &MembersPage) -> Result<Option<Roll>> {
+        self.store.members(image, viewer, page)
+    }
+
+    fn image(&self, id: ImageId, caller: Option<&ProjectId>) -> Result<Option<(Image, bool)>> {
+        self.store.image(id, caller)
+    }
+
+    fn images(&self, listing: &Listing) -> Result<Vec<Image>> {
+        self.store.images(listing)
+    }
+
+    fn set_status(
+        &self,
+        seen: &ImageAccess,
+        member: &ProjectId,
+        status: MemberStatus,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Member>> {
+        self.permit.take()?;
+        self.store.set_status(seen, member, status, now)
+    }
+
+    fn delete_member(&self, seen: &ImageAccess, member: &ProjectId) -> Result<bool> {
+        self.permit.take()?;
+        self.store.delete_member(seen, member)
+    }
+
+    fn begin(&self, image: ImageId) -> Result<Box<dyn Tx + '_>> {
+        Ok(Box::new(PermittedTx { tx: self.store.begin(image)?, permit: self.permit }))
+    }
+}
+
+struct PermittedTx<'a> {
+    tx: Box<dyn Tx + 'a>,
+    permit: &'a Permit,
+}
+
+impl Tx for PermittedTx<'_> {
+    fn image(&mut self) -> Result<Option<Image>> {
+        self.tx.image()
+    }
+
+    fn insert_image(&mut self, image: &Image) -> Result<()> {
+        self.tx.insert_image(image)
+    }
+
+    fn update_image(&mut self, image: &Image) -> Result<()> {
+        self.tx.update_image(image)
+    }
+
+    fn delete_image(&mut self) -> Result<()> {
+        self.tx.delete_image()
+    }
+
+    fn member(&mut self, project: &ProjectId) -> Result<Option<Member>> {
+        self.tx.member(project)
+    }
+
+    fn count_members(&mut self) -> Result<usize> {
+        self.tx.count_members()
+    }
+
+    fn insert_member(&mut self, member: &Member) -> Result<()> {
+        self.tx.insert_member(member)
+    }
+
+    fn commit(self: Box<Self>) -> Result<()> {
+        self.permit.take()?;
+        self.tx.commit()
+    }
+}
