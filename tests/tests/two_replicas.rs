@@ -1,6 +1,6 @@
 //! The exactness attack: 32 clients at once, through two service processes, on one Postgres.
 //!
-//! Six kinds of attack, forty rounds each. After each round the answers and the rows have to be what some order of the
+//! Six kinds of attack, forty rounds each (`VITRINE_TEST_ROUNDS` for more). After each round the answers and the rows have to be what some order of the
 //! calls, one after the other, would have left.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a story fails by panicking")]
 
@@ -13,7 +13,13 @@ use testbed::{Database, Keystone, Party, Postgres, Vitrine};
 use tokio::sync::Barrier;
 
 const CLIENTS: usize = 32;
-const ROUNDS: usize = 40;
+
+/// Rounds of each attack: 240 in all unless `VITRINE_TEST_ROUNDS` says another number.
+fn rounds() -> usize {
+    std::env::var("VITRINE_TEST_ROUNDS")
+        .map_or(40, |rounds| rounds.parse().expect("VITRINE_TEST_ROUNDS: a number"))
+}
+
 const QUOTA: usize = 3;
 
 /// One call of a round.
@@ -165,7 +171,7 @@ impl Outcome {
 async fn of_many_who_add_one_project_exactly_one_does() {
     let database = Postgres::shared().database();
     let range = tokio::task::block_in_place(|| Range::new(&database, Keystone::shared()));
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         // Every other round on a private image, which the first share turns into a shared one.
         let image = range.image(["shared", "private"][round % 2]).await;
         let outcome = range.volley(vec![range.share(&image, &range.member.project.id); CLIENTS]).await;
@@ -182,7 +188,7 @@ async fn of_many_who_add_one_project_exactly_one_does() {
 async fn removals_racing_additions_leave_what_their_answers_say() {
     let database = Postgres::shared().database();
     let range = tokio::task::block_in_place(|| Range::new(&database, Keystone::shared()));
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let image = range.image("shared").await;
         let before = round % 2;
         if before == 1 {
@@ -210,7 +216,7 @@ async fn removals_racing_additions_leave_what_their_answers_say() {
 async fn a_member_cannot_undo_its_removal_by_accepting_meanwhile() {
     let database = Postgres::shared().database();
     let range = tokio::task::block_in_place(|| Range::new(&database, Keystone::shared()));
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let image = range.image("shared").await;
         range.call(0, range.share(&image, &range.member.project.id)).await;
         let removals = 1 + round % 4;
@@ -228,7 +234,7 @@ async fn a_member_cannot_undo_its_removal_by_accepting_meanwhile() {
 async fn adding_accepting_and_removing_at_once_leave_one_row_or_none() {
     let database = Postgres::shared().database();
     let range = tokio::task::block_in_place(|| Range::new(&database, Keystone::shared()));
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let image = range.image("shared").await;
         let member = range.member.project.id.clone();
         let shots = (0..CLIENTS).map(|n| match n % 8 {
@@ -257,7 +263,7 @@ async fn adding_accepting_and_removing_at_once_leave_one_row_or_none() {
 async fn the_quota_is_never_exceeded_and_never_wasted() {
     let database = Postgres::shared().database();
     let range = tokio::task::block_in_place(|| Range::new(&database, Keystone::shared()));
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let image = range.image("shared").await;
         // Up to two places are taken before the rush.
         let taken = round % QUOTA;
@@ -277,7 +283,7 @@ async fn the_quota_is_never_exceeded_and_never_wasted() {
 async fn an_image_deleted_while_it_is_shared_keeps_no_member() {
     let database = Postgres::shared().database();
     let range = tokio::task::block_in_place(|| Range::new(&database, Keystone::shared()));
-    for round in 0..ROUNDS {
+    for round in 0..rounds() {
         let image = range.image("shared").await;
         let shots = (0..CLIENTS).map(|n| match n % 16 {
             5 => Shot::new(Method::DELETE, image.clone(), &range.owner),

@@ -25,7 +25,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// What cannot be used or is not there.
 pub(crate) fn serve(config: &Config) -> Result<(), Failure> {
-    migrate::must_be_current(&config.store()?)?;
+    let store = config.store()?;
+    migrate::must_be_current(&store)?;
+    if store.is_embedded() {
+        tracing::warn!(database = store.location(), "records are in a file: run no second server on it");
+    }
     let listener = listen("listen", config.listen)?;
     System::new().block_on(run(config, listener, async {}))
 }
