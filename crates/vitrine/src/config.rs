@@ -247,8 +247,8 @@ impl Config {
             ("limits.members_per_image", limits.members_per_image, -1, i64::MAX),
             ("limits.properties_per_image", limits.properties_per_image, -1, i64::MAX),
             ("limits.tags_per_image", limits.tags_per_image, -1, i64::MAX),
-            ("limits.page_default", whole(limits.page_default), 1, whole(limits.page_max).max(1)),
             ("limits.page_max", whole(limits.page_max), 1, 100_000),
+            ("limits.page_default", whole(limits.page_default), 1, whole(limits.page_max)),
             ("limits.body_bytes", whole(limits.body_bytes), 1024, 1 << 30),
             ("shutdown.grace", long(self.shutdown.grace), 0, 3600),
         ] {
