@@ -24,6 +24,18 @@ use crate::{
 /// What is read of a membership: project, status, times of creation and change.
 type MemberRow = (String, String, NaiveDateTime, NaiveDateTime);
 
+/// The columns of [`MemberRow`].
+macro_rules! member_row {
+    () => {
+        (
+            image_members::member_id,
+            image_members::status,
+            image_members::created_at,
+            image_members::updated_at,
+        )
+    };
+}
+
 /// What is read of an image when it is about members.
 type AccessRow = (Key, Option<String>, String);
 
@@ -61,14 +73,7 @@ pub(crate) fn sight(
             .select((
                 (images::id, images::owner, images::visibility),
                 own.field(image_members::member_id).nullable(),
-                asked
-                    .fields((
-                        image_members::member_id,
-                        image_members::status,
-                        image_members::created_at,
-                        image_members::updated_at,
-                    ))
-                    .nullable(),
+                asked.fields(member_row!()).nullable(),
             ))
             .get_result(any)
             .optional()
@@ -130,21 +135,8 @@ pub(crate) fn roll(
             .order_by((listed.field(image_members::created_at), listed.field(image_members::member_id)))
             .select((
                 (images::id, images::owner, images::visibility),
-                own.fields((
-                    image_members::member_id,
-                    image_members::status,
-                    image_members::created_at,
-                    image_members::updated_at,
-                ))
-                .nullable(),
-                listed
-                    .fields((
-                        image_members::member_id,
-                        image_members::status,
-                        image_members::created_at,
-                        image_members::updated_at,
-                    ))
-                    .nullable(),
+                own.fields(member_row!()).nullable(),
+                listed.fields(member_row!()).nullable(),
             ))
             .load(any)
     })?;
@@ -193,12 +185,7 @@ pub(crate) fn set_status(
                 .eq(case_when(image_members::status.eq(new), image_members::updated_at).otherwise(kept(now))),
             image_members::status.eq(new),
         ))
-        .returning((
-            image_members::member_id,
-            image_members::status,
-            image_members::created_at,
-            image_members::updated_at,
-        ))
+        .returning(member_row!())
         .get_results(any)
     })?;
     changed.into_iter().next().map(|row| domain(seen.id, row)).transpose()
@@ -228,12 +215,7 @@ pub(crate) fn find(
     let found: Option<MemberRow> = connection.run(|any| {
         image_members::table
             .find((Key(image.uuid()), project.as_str()))
-            .select((
-                image_members::member_id,
-                image_members::status,
-                image_members::created_at,
-                image_members::updated_at,
-            ))
+            .select(member_row!())
             .get_result(any)
             .optional()
     })?;

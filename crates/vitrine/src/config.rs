@@ -4,18 +4,14 @@
 //! `…_file` names a file with a secret, for the key without `_file`.
 
 pub(crate) mod layers;
+mod parts;
 mod value;
 
-use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{fs, net::SocketAddr, path::PathBuf};
 
-use core_domain::{
-    caller::{PrivateImages, Rules},
-    limits::Limits,
-};
 use serde::{Deserialize, Serialize};
 
 use self::value::{Secret, number};
-use crate::policy_file;
 
 /// Why the program does not start: names the key and says what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -288,137 +284,4 @@ impl Config {
         }
         Ok(())
     }
-
-    /// The rules that use cases go by.
-    ///
-    /// # Errors
-    /// A limit that is no limit; a policy file that does not parse or names an unknown rule.
-    pub(crate) fn rules(&self) -> Result<Rules, BadConfig> {
-        self.check_numbers()?;
-        // What is negative is -1, «no limit».
-        let limit = |number: i64| usize::try_from(number).ok();
-        let policy = policy_file::read(&self.policy_file)?;
-        let private_images = match self.sharing.private_images {
-            PrivateImagesWord::Share => PrivateImages::Share,
-            PrivateImagesWord::Forbid => PrivateImages::Forbid,
-        };
-        let limits = Limits {
-            members_per_image: limit(self.limits.members_per_image),
-            properties_per_image: limit(self.limits.properties_per_image),
-            tags_per_image: limit(self.limits.tags_per_image),
-            page_default: self.limits.page_default,
-            page_max: self.limits.page_max,
-        };
-        Ok(Rules { policy, limits, private_images })
-    }
-
-    /// Where and how the records are kept.
-    ///
-    /// # Errors
-    /// No URL, or one that names no database we know.
-    pub(crate) fn store(&self) -> Result<store_diesel::Config, BadConfig> {
-        let url = self.database.url.reveal();
-        if url.is_empty() {
-            return Err(BadConfig::new(
-                "database.url",
-                "is not set; say where the records are: postgres://user:password@host/database",
-            ));
-        }
-        let mut store =
-            store_diesel::Config::parse(url).map_err(|error| BadConfig::new("database.url", error))?;
-        store.pool_size = self.pool_size();
-        Ok(store)
-    }
-
-    /// Who vouches for callers.
-    ///
-    /// # Errors
-    /// What cannot be used, by its key.
-    pub(crate) fn tokens(&self) -> Result<auth_keystone::Config, BadConfig> {
-        let keystone = &self.keystone;
-        let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-        let secret = |secret: &Secret| text(secret.reveal()).map(auth_keystone::Secret::new);
-        let path = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
-        let config = auth_keystone::Config {
-            auth_url: keystone.auth_url.clone(),
-            username: text(&keystone.username),
-            password: secret(&keystone.password),
-            project_name: text(&keystone.project_name),
-            user_domain_id: keystone.user_domain_id.clone(),
-            project_domain_id: keystone.project_domain_id.clone(),
-            application_credential_id: text(&keystone.application_credential_id),
-            application_credential_secret: secret(&keystone.application_credential_secret),
-            ca_file: path(&keystone.ca_file),
-            token_cache_ttl: Duration::from_secs(keystone.token_cache_ttl),
-            jws_public_keys: path(&keystone.jws_public_keys),
-            ..auth_keystone::Config::default()
-        };
-        config.check().map_err(|invalid| BadConfig::new(invalid.key, invalid.reason))?;
-        Ok(config)
-    }
-
-    /// What the API is told.
-    ///
-    /// # Errors
-    /// Addresses that cannot stand in a header or a link.
-    pub(crate) fn api(&self) -> Result<api_http::Settings, BadConfig> {
-        let keystone = &self.keystone;
-        let identity_uri =
-            if keystone.public_url.is_empty() { &keystone.auth_url } else { &keystone.public_url };
-        let usable = |key: &str, url: &str| {
-            let plain = url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"');
-            if plain && (url.is_empty() || url.starts_with("http://") || url.starts_with("https://")) {
-                Ok(())
-            } else {
-                Err(BadConfig::new(key, "must be a URL such as https://image.example.org"))
-            }
-        };
-        usable("public_endpoint", &self.public_endpoint)?;
-        usable("keystone.public_url", &keystone.public_url)?;
-        Ok(api_http::Settings {
-            public_endpoint: (!self.public_endpoint.is_empty()).then(|| self.public_endpoint.clone()),
-            identity_uri: identity_uri.clone(),
-            body_bytes: self.limits.body_bytes,
-            deadline: Duration::from_secs(self.deadline),
-            connections: self.pool_size() as usize,
-        })
-    }
-
-    /// Where `/metrics` is, if anywhere.
-    ///
-    /// # Errors
-    /// Text that is no address.
-    pub(crate) fn metrics(&self) -> Result<Option<SocketAddr>, BadConfig> {
-        if self.metrics_listen.is_empty() {
-            return Ok(None);
-        }
-        let address: SocketAddr = self.metrics_listen.parse().map_err(|_| {
-            BadConfig::new("metrics_listen", "must be an address and port such as 0.0.0.0:9293")
-        })?;
-        if address == self.listen && address.port() != 0 {
-            return Err(BadConfig::new(
-                "metrics_listen",
-                "is the same as listen; figures need a port of their own",
-            ));
-        }
-        Ok(Some(address))
-    }
-
-    /// Threads that speak HTTP.
-    pub(crate) fn workers(&self) -> usize {
-        if self.workers > 0 { self.workers } else { cores() }
-    }
-
-    /// Connections to the database, and calls that use them at once.
-    pub(crate) fn pool_size(&self) -> u32 {
-        if self.database.pool_size > 0 {
-            self.database.pool_size
-        } else {
-            u32::try_from(2 * cores()).unwrap_or(u32::MAX)
-        }
-    }
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
