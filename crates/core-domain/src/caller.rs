@@ -3,8 +3,10 @@
 use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use crate::{
+    error::{Denied, Error, Result},
+    image::ImageAccess,
     limits::Limits,
-    policy::Policy,
+    policy::{Action, Policy},
     project::{ProjectId, UserId},
 };
 
@@ -92,5 +94,17 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn is_admin(&self) -> bool {
         self.caller.project.is_some() && self.rules.policy.makes_admin(self.caller)
+    }
+
+    /// Passes on whom the policy allows `action`; `member` as for [`Policy::allows`].
+    ///
+    /// # Errors
+    /// [`Denied::Policy`] for everybody else.
+    pub(crate) fn may(self, action: Action, image: &ImageAccess, member: Option<&ProjectId>) -> Result<()> {
+        if self.rules.policy.allows(action, self.caller, image, member) {
+            Ok(())
+        } else {
+            Err(Error::Denied(Denied::Policy(action)))
+        }
     }
 }

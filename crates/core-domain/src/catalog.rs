@@ -111,7 +111,7 @@ pub fn create(cx: Context<'_>, store: &dyn Store, new: NewImage) -> Result<Image
         tags: new.tags,
         properties: new.properties,
     };
-    may(cx, Action::AddImage, &image.access())?;
+    cx.may(Action::AddImage, &image.access(), None)?;
     may_be(cx, &image.access())?;
     check(cx, &image)?;
     store.write(image.id, |tx| {
@@ -181,7 +181,7 @@ pub fn change(cx: Context<'_>, store: &dyn Store, id: ImageId, edits: &[Edit]) -
         let before = tx.image()?.ok_or_else(|| unseen(id))?;
         let is_member = is_member(tx, cx.caller)?;
         seen(cx, id, Some(&before.access()), is_member)?;
-        may(cx, Action::ModifyImage, &before.access())?;
+        cx.may(Action::ModifyImage, &before.access(), None)?;
         let mut image = before.clone();
         for edit in edits {
             apply(cx, edit, &mut image)?;
@@ -208,7 +208,7 @@ pub fn delete(cx: Context<'_>, store: &dyn Store, id: ImageId) -> Result<()> {
         let image = tx.image()?.ok_or_else(|| unseen(id))?;
         let is_member = is_member(tx, cx.caller)?;
         seen(cx, id, Some(&image.access()), is_member)?;
-        may(cx, Action::DeleteImage, &image.access())?;
+        cx.may(Action::DeleteImage, &image.access(), None)?;
         if image.protected {
             return Err(Error::Denied(Denied::Protected(id)));
         }
@@ -302,17 +302,9 @@ fn known_format(attribute: &str, value: Option<&str>, known: &[&str]) -> Result<
 /// Whether the caller may give an image the visibility that `image` has.
 fn may_be(cx: Context<'_>, image: &ImageAccess) -> Result<()> {
     match image.visibility {
-        Visibility::Public => may(cx, Action::PublicizeImage, image),
-        Visibility::Community => may(cx, Action::CommunitizeImage, image),
+        Visibility::Public => cx.may(Action::PublicizeImage, image, None),
+        Visibility::Community => cx.may(Action::CommunitizeImage, image, None),
         Visibility::Shared | Visibility::Private => Ok(()),
-    }
-}
-
-fn may(cx: Context<'_>, action: Action, image: &ImageAccess) -> Result<()> {
-    if cx.rules.policy.allows(action, cx.caller, image, None) {
-        Ok(())
-    } else {
-        Err(Error::Denied(Denied::Policy(action)))
     }
 }
 

@@ -35,7 +35,7 @@ pub fn add(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Project
                 return Err(Error::Denied(Denied::NotShared));
             }
         }
-        may(cx, Action::AddMember, &access, Some(project))?;
+        cx.may(Action::AddMember, &access, Some(project))?;
         if tx.member(project)?.is_some() {
             return Err(Error::Conflict(Conflict::Member(image, project.clone())));
         }
@@ -67,7 +67,7 @@ pub fn list(
         seen(cx, image, Some(access), is_member)?;
         must_be_shared(access)?;
         // Whoever is neither owner nor admin sees its own row only, and is asked about that one, if it has one.
-        may(cx, Action::GetMembers, access, cx.caller.project.as_ref().filter(|_| is_member))
+        cx.may(Action::GetMembers, access, cx.caller.project.as_ref().filter(|_| is_member))
     };
     let after = match marker {
         None => None,
@@ -106,7 +106,7 @@ pub fn show(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Projec
         return Err(missing());
     }
     let member = sight.member.filter(|_| knows_row(cx, &sight.image, project)).ok_or_else(missing)?;
-    may(cx, Action::GetMember, &sight.image, Some(project)).map_err(|_| missing())?;
+    cx.may(Action::GetMember, &sight.image, Some(project)).map_err(|_| missing())?;
     Ok(member)
 }
 
@@ -134,13 +134,13 @@ pub fn set_status(
         }
         // The owner's side is refused whether or not there is such a member: its own list tells it that.
         if !own && !cx.is_admin() && cx.caller.is_in(access.owner.as_ref()) {
-            may(cx, Action::ModifyMember, access, Some(project))
+            cx.may(Action::ModifyMember, access, Some(project))
                 .map_err(|_| Error::Denied(Denied::OwnerAnswers(project.clone())))?;
         }
         if sight.member.is_none() || !knows_row(cx, access, project) {
             return Err(Error::NotFound(Missing::Member(image, project.clone())));
         }
-        may(cx, Action::ModifyMember, access, Some(project))?;
+        cx.may(Action::ModifyMember, access, Some(project))?;
         store.set_status(access, project, status, cx.now)
     })
 }
@@ -154,7 +154,7 @@ pub fn remove(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Proj
         let sight = store.sight(image, cx.caller.project.as_ref(), project)?.ok_or_else(|| unseen(image))?;
         seen(cx, image, Some(&sight.image), sight.is_member)?;
         must_be_shared(&sight.image)?;
-        may(cx, Action::DeleteMember, &sight.image, Some(project))?;
+        cx.may(Action::DeleteMember, &sight.image, Some(project))?;
         if sight.member.is_none() {
             return Err(Error::NotFound(Missing::Member(image, project.clone())));
         }
@@ -173,13 +173,5 @@ fn must_be_shared(image: &ImageAccess) -> Result<()> {
         Visibility::Public | Visibility::Community | Visibility::Private => {
             Err(Error::Denied(Denied::NotShared))
         }
-    }
-}
-
-fn may(cx: Context<'_>, action: Action, image: &ImageAccess, member: Option<&ProjectId>) -> Result<()> {
-    if cx.rules.policy.allows(action, cx.caller, image, member) {
-        Ok(())
-    } else {
-        Err(Error::Denied(Denied::Policy(action)))
     }
 }
