@@ -19,6 +19,8 @@ KEYS = (
     "workers",
     "deadline",
     "database.url",
+    "database.pooler",
+    "database.migrate_url",
     "database.pool_size",
     "keystone.auth_url",
     "keystone.public_url",
@@ -45,7 +47,7 @@ KEYS = (
     "shutdown.grace",
 )
 # These may be named as a file (`…_file`) and, in deployment files, must be.
-SECRET_KEYS = ("database.url", "keystone.password", "keystone.application_credential_secret")
+SECRET_KEYS = ("database.url", "database.migrate_url", "keystone.password", "keystone.application_credential_secret")
 
 
 def variable(key: str) -> str:

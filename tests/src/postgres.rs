@@ -120,6 +120,20 @@ impl Postgres {
         Database { url: format!("{server}/{name}{options}"), name, postgres: self }
     }
 
+    /// Where it is and who may use it.
+    pub(crate) fn address(&self) -> Address {
+        let shape = "a URL such as postgres://role:password@host:port/database";
+        let rest = self.admin_url.split_once("://").expect(shape).1;
+        let (credentials, rest) = rest.rsplit_once('@').expect(shape);
+        let (role, password) = credentials.split_once(':').expect(shape);
+        let (host, port) = match rest.split('/').next().expect(shape).split_once(':') {
+            Some((host, port)) => (host, port.parse().expect(shape)),
+            None => (rest.split('/').next().expect(shape), 5432),
+        };
+        let [host, role, password] = [host, role, password].map(str::to_owned);
+        Address { host, port, role, password }
+    }
+
     /// Kills the server at once, as a power cut would; [`Postgres::start`] brings it back at the same address.
     pub fn kill(&self) {
         self.stop_with("QUIT");
@@ -249,6 +263,14 @@ impl Database<'_> {
     pub fn query(&self, sql: &str) -> Vec<String> {
         self.postgres.query(&self.url, sql)
     }
+
+    /// The same by another way to it, such as a pooler.
+    ///
+    /// # Panics
+    /// When the server refuses the statement, with what it said.
+    pub fn query_at(&self, url: &str, sql: &str) -> Vec<String> {
+        self.postgres.query(url, sql)
+    }
 }
 
 impl Drop for Database<'_> {
@@ -261,14 +283,22 @@ impl Drop for Database<'_> {
     }
 }
 
-/// Whom the server runs as when the tests run as root.
-struct User {
-    uid: u32,
-    gid: u32,
+/// A server's address, taken apart.
+pub(crate) struct Address {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) role: String,
+    pub(crate) password: String,
+}
+
+/// Whom a server runs as when the tests run as root.
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
 }
 
 /// The owner for the cluster: `None` when the tests are not root and it is simply theirs.
-fn unprivileged(ours: &Path) -> Option<User> {
+pub(crate) fn unprivileged(ours: &Path) -> Option<User> {
     if fs::metadata(ours).expect("our own directory").uid() != 0 {
         return None;
     }
@@ -300,7 +330,7 @@ fn programs() -> PathBuf {
         .unwrap_or_else(|| panic!("{MISSING}"))
 }
 
-fn on_path(program: &str) -> Option<PathBuf> {
+pub(crate) fn on_path(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|directory| directory.join(program)).find(|path| path.is_file())
 }

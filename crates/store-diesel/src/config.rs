@@ -19,6 +19,18 @@ pub struct Config {
     pub lock_timeout: Duration,
     /// How long Postgres keeps a transaction whose server fell silent; by default 10 s.
     pub idle_in_transaction_timeout: Duration,
+    /// What stands between this program and Postgres; by default nothing.
+    pub pooler: Pooler,
+}
+
+/// What stands between this program and Postgres.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pooler {
+    /// Nothing, or what keeps a session for each connection, as PgBouncer does in session mode.
+    #[default]
+    None,
+    /// What lends a session for one transaction at a time.
+    Transaction,
 }
 
 #[derive(Clone)]
@@ -74,6 +86,7 @@ impl Config {
             statement_timeout: Duration::from_secs(10),
             lock_timeout: Duration::from_secs(5),
             idle_in_transaction_timeout: Duration::from_secs(10),
+            pooler: Pooler::None,
         })
     }
 
@@ -138,6 +151,7 @@ impl fmt::Debug for Config {
             .field("statement_timeout", &self.statement_timeout)
             .field("lock_timeout", &self.lock_timeout)
             .field("idle_in_transaction_timeout", &self.idle_in_transaction_timeout)
+            .field("pooler", &self.pooler)
             .finish()
     }
 }

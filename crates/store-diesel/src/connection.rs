@@ -11,14 +11,14 @@ use std::{
 use core_domain::{image::ImageId, store::ATTEMPTS};
 use diesel::{
     ConnectionError, ConnectionResult, PgConnection, QueryResult, SqliteConnection,
-    connection::{AnsiTransactionManager, Connection as _, SimpleConnection, TransactionManager},
+    connection::{AnsiTransactionManager, CacheSize, Connection as _, SimpleConnection, TransactionManager},
     prelude::*,
     r2d2::R2D2Connection,
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::{
-    config::{Address, Config},
+    config::{Address, Config, Pooler},
     error::Fault,
     migrate,
     schema::{Key, images},
@@ -51,7 +51,14 @@ pub(crate) struct Connection {
     last_used: Instant,
     longest_answer: Duration,
     is_broken: bool,
+    /// Behind a pooler: how a transaction begins. Without one the session has been told the same.
+    opening: Option<Arc<str>>,
+    is_in_transaction: bool,
 }
+
+/// A connection that was gone all along says so sooner than this. What took longer before a transaction had begun is a
+/// pooler that had no session to lend in its time (PgBouncer's `query_wait_timeout`), and says so by hanging up.
+const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -75,14 +82,39 @@ impl Connection {
             last_used: Instant::now(),
             longest_answer: config.statement_timeout.min(config.lock_timeout),
             is_broken: false,
+            opening: is_pooled(config).then(|| opening(config).into()),
+            is_in_transaction: false,
         })
     }
 
-    /// Runs one statement, or a few.
+    /// Runs one statement, or a few, on one session of the server.
     pub(crate) fn run<T>(
         &mut self,
         work: impl FnOnce(&mut AnyConnection) -> QueryResult<T>,
     ) -> Result<T, Fault> {
+        self.together(|connection| connection.attempt(work))
+    }
+
+    /// Runs `work` on one session of the server: behind a pooler that takes a transaction, which is made here unless
+    /// there is one.
+    pub(crate) fn together<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        if self.opening.is_none() || self.is_in_transaction {
+            return work(self);
+        }
+        self.begin()?;
+        let done = work(self);
+        if done.is_ok() {
+            self.commit()?;
+        } else {
+            self.roll_back();
+        }
+        done
+    }
+
+    fn attempt<T>(&mut self, work: impl FnOnce(&mut AnyConnection) -> QueryResult<T>) -> Result<T, Fault> {
         let started = Instant::now();
         let mut done = work(&mut self.any).map_err(Fault::from);
         self.last_used = Instant::now();
@@ -91,9 +123,14 @@ impl Connection {
             let is_timeout = started.elapsed() >= self.longest_answer;
             done = Err(if is_timeout { Fault::Away(source) } else { Fault::Ours(source) });
         }
-        if let Err(Fault::Broken(_)) = done {
+        if let Err(Fault::Broken(source)) = done {
             self.is_broken = true;
+            let is_waited_for = self.opening.is_some() && !self.is_in_transaction;
+            if is_waited_for && started.elapsed() >= AT_ONCE {
+                return Err(Fault::Away(source));
+            }
             self.breaks.fetch_add(1, Ordering::Relaxed);
+            done = Err(Fault::Broken(source));
         }
         done
     }
@@ -118,13 +155,21 @@ impl Connection {
     }
 
     pub(crate) fn begin(&mut self) -> Result<(), Fault> {
-        self.run(|any| match any {
-            AnyConnection::Postgres(postgres) => AnsiTransactionManager::begin_transaction(postgres),
+        let opening = self.opening.clone();
+        let begun = self.attempt(|any| match (any, &opening) {
+            (AnyConnection::Postgres(postgres), Some(opening)) => {
+                AnsiTransactionManager::begin_transaction_sql(postgres, opening)
+            }
+            (AnyConnection::Postgres(postgres), None) => AnsiTransactionManager::begin_transaction(postgres),
             // A transaction that starts by reading and writes later is refused when another wrote meanwhile.
-            AnyConnection::Sqlite(sqlite) => {
+            (AnyConnection::Sqlite(sqlite), _) => {
                 AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN IMMEDIATE")
             }
-        })
+        });
+        // An opening that went wrong half-way has begun something nobody knows of.
+        self.is_broken |= opening.is_some() && begun.is_err();
+        self.is_in_transaction = begun.is_ok();
+        begun
     }
 
     /// Holds the image until the transaction ends; false if there is none, and then nothing is held.
@@ -143,14 +188,17 @@ impl Connection {
     }
 
     pub(crate) fn commit(&mut self) -> Result<(), Fault> {
-        self.run(AnyConnection::commit_transaction)
+        let committed = self.attempt(AnyConnection::commit_transaction);
+        self.is_in_transaction = false;
+        committed
     }
 
     /// Undoes the transaction; a connection that cannot is of no use any more.
     pub(crate) fn roll_back(&mut self) {
-        if self.run(AnyConnection::rollback_transaction).is_err() {
+        if self.attempt(AnyConnection::rollback_transaction).is_err() {
             self.is_broken = true;
         }
+        self.is_in_transaction = false;
     }
 
     /// The migrations that were applied, by version; `None` if there never was one.
@@ -199,7 +247,12 @@ impl AnyConnection {
         match &config.address {
             Address::Postgres(url) => {
                 let mut postgres = PgConnection::establish(&Address::with_parameters(url))?;
-                prepare(postgres.batch_execute(&postgres_session(config, purpose)))?;
+                if is_pooled(config) {
+                    // Diesel sends an unnamed statement in one go, so that it needs no session.
+                    postgres.set_prepared_statement_cache_size(CacheSize::Disabled);
+                } else {
+                    prepare(postgres.batch_execute(&postgres_session(config, purpose)))?;
+                }
                 Ok(Self::Postgres(postgres))
             }
             Address::Sqlite(path) => {
@@ -222,6 +275,22 @@ fn postgres_session(config: &Config, purpose: Purpose) -> String {
     let statement = if purpose == Purpose::Migrating { 0 } else { config.statement_timeout.as_millis() };
     format!(
         "SET statement_timeout = {statement}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
+        config.lock_timeout.as_millis(),
+        config.idle_in_transaction_timeout.as_millis(),
+    )
+}
+
+fn is_pooled(config: &Config) -> bool {
+    config.pooler == Pooler::Transaction && !config.is_embedded()
+}
+
+/// What [`postgres_session`] says, for one transaction. The isolation is said as well: here nobody else's session may
+/// decide on it.
+fn opening(config: &Config) -> String {
+    format!(
+        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; \
+         SET LOCAL idle_in_transaction_session_timeout = {}",
+        config.statement_timeout.as_millis(),
         config.lock_timeout.as_millis(),
         config.idle_in_transaction_timeout.as_millis(),
     )

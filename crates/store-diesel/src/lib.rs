@@ -7,10 +7,12 @@ mod images;
 mod members;
 mod migrate;
 mod pool;
+mod pooler;
 mod schema;
 mod store;
 
-pub use config::Config;
+pub use config::{Config, Pooler};
 pub use migrate::{Progress, SchemaState, migrate, schema_state};
 pub use pool::Figures;
+pub use pooler::shares_sessions;
 pub use store::DieselStore;

@@ -15,7 +15,7 @@ use diesel::{
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use crate::{
-    config::{Address, Config},
+    config::{Address, Config, Pooler},
     connection::{AnyConnection, Breaks, Connection, Purpose},
     error::{Fault, impossible},
 };
@@ -77,8 +77,14 @@ pub fn schema_state(config: &Config) -> core_domain::Result<SchemaState> {
 /// start at once, one waits for the other.
 ///
 /// # Errors
-/// As [`schema_state`]; and [`core_domain::Error::Internal`] if a migration fails: then it was not applied.
+/// As [`schema_state`]; and [`core_domain::Error::Internal`] if a migration fails: then it was not applied. Through
+/// [`Pooler::Transaction`] it is refused.
 pub fn migrate(config: &Config, progress: &mut dyn FnMut(Progress<'_>)) -> core_domain::Result<usize> {
+    if config.pooler == Pooler::Transaction {
+        return Err(core_domain::Error::invalid(
+            "A migration holds a lock for as long as it takes, and no pooler of transactions may stand before Postgres.",
+        ));
+    }
     let mut connection = open(config.checked()?, Purpose::Migrating)?;
     Ok(connection.migrate(progress).map_err(impossible)?)
 }

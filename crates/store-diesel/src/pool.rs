@@ -117,6 +117,10 @@ impl Pool {
             if loan.is_well(trust) {
                 return Ok(loan);
             }
+            // Asking may take long as well, and the pool goes on giving what it has.
+            if Instant::now() >= deadline {
+                return Err(Fault::Away("no connection answered in time".into()));
+            }
         }
     }
 

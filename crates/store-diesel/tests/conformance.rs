@@ -1,4 +1,4 @@
-//! Both databases against the suite every store must pass, each case on a database of its own.
+//! Both databases, and a pooler, against the suite every store must pass, each case on a database of its own.
 #![allow(clippy::expect_used, reason = "a panic is how a test reports")]
 
 mod postgres {
@@ -10,6 +10,24 @@ mod postgres {
         let database = Postgres::shared().database();
         let config = Config::parse(database.url()).expect("a URL");
         migrate(&config, &mut |_| ()).expect("a schema");
+        case(&DieselStore::open(&config).expect("a store"));
+    }
+
+    core_domain::conformance!(with_store);
+}
+
+mod postgres_behind_pgbouncer {
+    use core_domain::store::Store;
+    use store_diesel::{Config, DieselStore, Pooler, migrate};
+    use testbed::{PgBouncer, Postgres};
+
+    fn with_store(case: &dyn Fn(&dyn Store)) {
+        let database = Postgres::shared().database();
+        migrate(&Config::parse(database.url()).expect("a URL"), &mut |_| ()).expect("a schema");
+        let mut config = Config::parse(&PgBouncer::shared().url(&database)).expect("a URL");
+        config.pooler = Pooler::Transaction;
+        // More than PgBouncer has: whoever relies on a session gets another's.
+        config.pool_size = 8;
         case(&DieselStore::open(&config).expect("a store"));
     }
 

@@ -62,9 +62,22 @@ pub(crate) struct Database {
     /// `postgres://…` or `sqlite:///…`
     pub(crate) url: Secret,
     pub(crate) url_file: PathBuf,
+    /// `none` or `transaction`: what stands between this program and Postgres.
+    pub(crate) pooler: PoolerWord,
+    /// Straight to Postgres, for `vitrine migrate` alone; `url` if empty.
+    pub(crate) migrate_url: Secret,
+    pub(crate) migrate_url_file: PathBuf,
     /// Connections, and threads that use them; 0: two for each core.
     #[serde(deserialize_with = "number")]
     pub(crate) pool_size: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PoolerWord {
+    #[default]
+    None,
+    Transaction,
 }
 
 /// `keystone.*`
@@ -263,6 +276,7 @@ impl Config {
         let Self { database, keystone, .. } = self;
         let secrets = [
             ("database.url", &mut database.url, &database.url_file),
+            ("database.migrate_url", &mut database.migrate_url, &database.migrate_url_file),
             ("keystone.password", &mut keystone.password, &keystone.password_file),
             (
                 "keystone.application_credential_secret",

@@ -153,6 +153,9 @@ fn check_config(settings: &Settings) -> Result<(), Failure> {
     print(&layers.describe(&config))?;
     config.rules()?;
     config.store()?;
+    if !config.database.migrate_url.reveal().is_empty() {
+        config.migration()?;
+    }
     let tokens = config.tokens()?;
     // Reads the folder with public keys too; asks nobody.
     auth_keystone::Keystone::new(&tokens).map_err(|invalid| BadConfig::new(invalid.key, invalid.reason))?;

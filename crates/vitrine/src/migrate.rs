@@ -2,16 +2,21 @@
 
 use store_diesel::{Progress, SchemaState};
 
-use crate::{Failure, config::Config, print};
+use crate::{
+    Failure,
+    config::{BadConfig, Config},
+    print,
+};
 
 /// Brings the schema up to date and says what it does.
 ///
 /// # Errors
 /// No database, a schema that is newer than this program, a migration that fails.
 pub(crate) fn migrate(config: &Config) -> Result<(), Failure> {
-    let store = config.store()?;
+    let store = config.migration()?;
     let failed = |error| Failure::other("cannot migrate", describe(&error));
     print(&format!("Migrating {}\n", store.location()))?;
+    must_have_sessions("database.migrate_url", &store)?;
     if let SchemaState::Ahead { unknown } = store_diesel::schema_state(&store).map_err(failed)? {
         return Err(Failure::Other(newer(&unknown)));
     }
@@ -28,6 +33,24 @@ pub(crate) fn migrate(config: &Config) -> Result<(), Failure> {
         1 => "Done: 1 migration applied.\n".to_owned(),
         _ => format!("Done: {applied} migrations applied.\n"),
     })
+}
+
+/// Refuses a pooler that nobody told us of: behind one, settings and locks are lost.
+///
+/// # Errors
+/// As said, by the key that says otherwise.
+pub(crate) fn must_have_sessions(key: &str, store: &store_diesel::Config) -> Result<(), Failure> {
+    let shares = store_diesel::shares_sessions(store)
+        .map_err(|error| Failure::other("cannot reach the database", describe(&error)))?;
+    if !shares {
+        return Ok(());
+    }
+    let reason = format!(
+        "{} is a pooler that lends a session for one transaction at a time (PgBouncer in transaction mode); set \
+         database.pooler to \"transaction\", and database.migrate_url to Postgres itself",
+        store.location()
+    );
+    Err(BadConfig::new(key, reason).into())
 }
 
 /// Refuses a schema that this program does not know, and says what to run.

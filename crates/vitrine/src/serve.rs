@@ -6,7 +6,7 @@ use actix_web::{HttpServer, rt::System, web};
 use api_http::App;
 use auth_keystone::Keystone;
 use prometheus::Registry;
-use store_diesel::DieselStore;
+use store_diesel::{DieselStore, Pooler};
 
 use crate::{
     Failure,
@@ -26,6 +26,9 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// What cannot be used or is not there.
 pub(crate) fn serve(config: &Config) -> Result<(), Failure> {
     let store = config.store()?;
+    if store.pooler == Pooler::None {
+        migrate::must_have_sessions("database.pooler", &store)?;
+    }
     migrate::must_be_current(&store)?;
     if store.is_embedded() {
         tracing::warn!(database = store.location(), "records are in a file: run no second server on it");

@@ -6,8 +6,9 @@ use core_domain::{
     caller::{PrivateImages, Rules},
     limits::Limits,
 };
+use store_diesel::Pooler;
 
-use super::{BadConfig, Config, PrivateImagesWord, value::Secret};
+use super::{BadConfig, Config, PoolerWord, PrivateImagesWord, value::Secret};
 use crate::policy_file;
 
 impl Config {
@@ -49,7 +50,36 @@ impl Config {
         let mut store =
             store_diesel::Config::parse(url).map_err(|error| BadConfig::new("database.url", error))?;
         store.pool_size = self.pool_size();
+        store.pooler = match self.database.pooler {
+            PoolerWord::None => Pooler::None,
+            PoolerWord::Transaction => Pooler::Transaction,
+        };
+        if store.is_embedded() && store.pooler != Pooler::None {
+            return Err(BadConfig::new("database.pooler", "is for Postgres; a SQLite file has no pooler"));
+        }
         Ok(store)
+    }
+
+    /// Where migrations are applied: where the records are, but never through a pooler that lends transactions.
+    ///
+    /// # Errors
+    /// As [`Config::store`]; no way around the pooler.
+    pub(crate) fn migration(&self) -> Result<store_diesel::Config, BadConfig> {
+        let key = "database.migrate_url";
+        let url = self.database.migrate_url.reveal();
+        if url.is_empty() {
+            let store = self.store()?;
+            return match store.pooler {
+                Pooler::None => Ok(store),
+                Pooler::Transaction => Err(BadConfig::new(
+                    key,
+                    "is not set; a migration holds a lock for longer than the pooler of database.pooler lends a \
+                     session: say where Postgres itself is",
+                )),
+            };
+        }
+        let store = store_diesel::Config::parse(url).map_err(|error| BadConfig::new(key, error))?;
+        if store.is_embedded() { Err(BadConfig::new(key, "is for Postgres")) } else { Ok(store) }
     }
 
     /// Who vouches for callers.
