@@ -21,6 +21,8 @@ KEYS = (
     "database.url",
     "database.pooler",
     "database.migrate_url",
+    "database.replica_url",
+    "database.replica_staleness",
     "database.pool_size",
     "keystone.auth_url",
     "keystone.public_url",
@@ -47,7 +49,7 @@ KEYS = (
     "shutdown.grace",
 )
 # These may be named as a file (`…_file`) and, in deployment files, must be.
-SECRET_KEYS = ("database.url", "database.migrate_url", "keystone.password", "keystone.application_credential_secret")
+SECRET_KEYS = ("database.url", "database.migrate_url", "database.replica_url", "keystone.password", "keystone.application_credential_secret")
 
 
 def variable(key: str) -> str:

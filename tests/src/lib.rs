@@ -21,6 +21,7 @@ pub mod patience;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod python;
+pub mod standby;
 pub mod supervised;
 pub mod vitrine;
 

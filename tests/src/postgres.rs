@@ -38,11 +38,11 @@ pub struct Postgres {
 }
 
 /// What it takes to start the same cluster again.
-struct Cluster {
-    bin: PathBuf,
-    directory: PathBuf,
+pub(crate) struct Cluster {
+    pub(crate) bin: PathBuf,
+    pub(crate) directory: PathBuf,
     port: u16,
-    durability: Durability,
+    pub(crate) durability: Durability,
     server: Mutex<Option<Supervised>>,
 }
 
@@ -59,13 +59,7 @@ impl Postgres {
     /// A cluster of the caller's own, to be stopped and started at will.
     pub fn private(durability: Durability) -> Self {
         let bin = programs();
-        let directory = tempfile::Builder::new()
-            .prefix("vitrine-postgres-")
-            .tempdir()
-            .expect("a temporary directory")
-            .keep();
-        // The server may run as another user than the tests; it only passes through here.
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o711)).expect("its mode");
+        let directory = directory();
         let password = crate::kept::fingerprint(&[&directory.display().to_string(), "password"]);
         fs::write(directory.join("password"), &password).expect("a password file");
         fs::set_permissions(directory.join("password"), fs::Permissions::from_mode(0o600)).expect("its mode");
@@ -76,22 +70,14 @@ impl Postgres {
                     .expect("its owner");
             }
         }
-        // A free port may be taken by another before Postgres binds it: then the next one.
-        for _ in 0..5 {
-            let port = free_port();
-            let cluster = Cluster {
-                bin: bin.clone(),
-                directory: directory.clone(),
-                port,
-                durability,
-                server: Mutex::new(None),
-            };
-            if cluster.start() {
-                let admin_url = format!("postgres://{ROLE}:{password}@127.0.0.1:{port}/postgres");
-                return Self { psql: bin.join("psql"), admin_url, cluster: Some(cluster) };
-            }
-        }
-        panic!("Postgres found no free port in five tries");
+        let cluster = Cluster::on_a_free_port(bin, directory, durability);
+        Self::of(cluster, &password)
+    }
+
+    /// A cluster that runs.
+    pub(crate) fn of(cluster: Cluster, password: &str) -> Self {
+        let admin_url = format!("postgres://{ROLE}:{password}@127.0.0.1:{}/postgres", cluster.port);
+        Self { psql: cluster.bin.join("psql"), admin_url, cluster: Some(cluster) }
     }
 
     /// A server that already runs.
@@ -118,6 +104,11 @@ impl Postgres {
         let options =
             self.admin_url.split_once('?').map(|(_, options)| format!("?{options}")).unwrap_or_default();
         Database { url: format!("{server}/{name}{options}"), name, postgres: self }
+    }
+
+    /// The URL of the database that no test uses, as the cluster's first role.
+    pub(crate) fn url(&self) -> &str {
+        &self.admin_url
     }
 
     /// Where it is and who may use it.
@@ -154,7 +145,7 @@ impl Postgres {
         assert!(self.cluster().start(), "the port of the stopped Postgres was taken by another");
     }
 
-    fn cluster(&self) -> &Cluster {
+    pub(crate) fn cluster(&self) -> &Cluster {
         self.cluster
             .as_ref()
             .expect("a private cluster: a server named by VITRINE_TEST_POSTGRES_URL is not ours to stop")
@@ -172,6 +163,18 @@ impl Postgres {
 }
 
 impl Cluster {
+    pub(crate) fn on_a_free_port(bin: PathBuf, directory: PathBuf, durability: Durability) -> Self {
+        // A free port may be taken by another before Postgres binds it: then the next one.
+        for _ in 0..5 {
+            let (bin, directory) = (bin.clone(), directory.clone());
+            let cluster = Self { bin, directory, port: free_port(), durability, server: Mutex::new(None) };
+            if cluster.start() {
+                return cluster;
+            }
+        }
+        panic!("Postgres found no free port in five tries");
+    }
+
     /// Starts the server, making the cluster the first time; false when another has the port.
     fn start(&self) -> bool {
         let data = self.directory.join("data");
@@ -308,6 +311,15 @@ pub(crate) fn unprivileged(ours: &Path) -> Option<User> {
         let mut fields = line.split(':').skip(2);
         Some(User { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
     })
+}
+
+/// A new directory for a cluster.
+pub(crate) fn directory() -> PathBuf {
+    let directory = tempfile::Builder::new().prefix("vitrine-postgres-").tempdir();
+    let directory = directory.expect("a temporary directory").keep();
+    // The server may run as another user than the tests; it only passes through here.
+    fs::set_permissions(&directory, fs::Permissions::from_mode(0o711)).expect("its mode");
+    directory
 }
 
 /// The directory with the server's programs, the newest version if there are several.

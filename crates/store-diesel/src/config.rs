@@ -21,6 +21,8 @@ pub struct Config {
     pub idle_in_transaction_timeout: Duration,
     /// What stands between this program and Postgres; by default nothing.
     pub pooler: Pooler,
+    /// See [`Config::with_replica`].
+    pub(crate) replica: Option<(String, Duration)>,
 }
 
 /// What stands between this program and Postgres.
@@ -87,7 +89,28 @@ impl Config {
             lock_timeout: Duration::from_secs(5),
             idle_in_transaction_timeout: Duration::from_secs(10),
             pooler: Pooler::None,
+            replica: None,
         })
+    }
+
+    /// Lets the streaming replica at `url` answer lists, while it is proven to show everything that was committed
+    /// `bound` ago.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for a URL that cannot be right, and where one of the two is no Postgres.
+    pub fn with_replica(mut self, url: &str, bound: Duration) -> Result<Self> {
+        if self.is_embedded() || Self::parse(url)?.is_embedded() {
+            return Err(Error::invalid("A replica and its primary are Postgres servers, postgres://…."));
+        }
+        self.replica = Some((url.to_owned(), bound));
+        Ok(self)
+    }
+
+    /// The same at the replica, and the bound.
+    #[must_use]
+    pub fn replica(&self) -> Option<(Self, Duration)> {
+        let (url, bound) = self.replica.as_ref()?;
+        Some((Self { address: Address::Postgres(url.clone()), replica: None, ..self.clone() }, *bound))
     }
 
     /// Whether the records are in a file of this machine, so that one server alone may use them.
@@ -152,6 +175,7 @@ impl fmt::Debug for Config {
             .field("lock_timeout", &self.lock_timeout)
             .field("idle_in_transaction_timeout", &self.idle_in_transaction_timeout)
             .field("pooler", &self.pooler)
+            .field("replica", &self.replica().map(|(replica, bound)| (replica.location(), bound)))
             .finish()
     }
 }

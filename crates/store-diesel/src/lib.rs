@@ -8,6 +8,7 @@ mod members;
 mod migrate;
 mod pool;
 mod pooler;
+mod replica;
 mod schema;
 mod store;
 
@@ -15,4 +16,5 @@ pub use config::{Config, Pooler};
 pub use migrate::{Progress, SchemaState, migrate, schema_state};
 pub use pool::Figures;
 pub use pooler::shares_sessions;
+pub use replica::ReplicaFigures;
 pub use store::DieselStore;

@@ -16,11 +16,13 @@ use crate::{
     error::{Fault, impossible},
     images, members,
     pool::{Figures, Loan, Pool, Use},
+    replica::{Replica, ReplicaFigures},
 };
 
 /// Records in Postgres or SQLite.
 pub struct DieselStore {
     pool: Pool,
+    replica: Option<Replica>,
 }
 
 impl DieselStore {
@@ -30,13 +32,20 @@ impl DieselStore {
     /// # Errors
     /// [`core_domain::Error::Invalid`] for a configuration that cannot work.
     pub fn open(config: &Config) -> Result<Self> {
-        Ok(Self { pool: Pool::open(config.checked()?) })
+        let config = config.checked()?;
+        Ok(Self { pool: Pool::open(config), replica: Replica::watch(config)? })
     }
 
     /// How many connections there are now.
     #[must_use]
     pub fn figures(&self) -> Figures {
         self.pool.figures()
+    }
+
+    /// How fresh the replica is and what it answered, if there is one.
+    #[must_use]
+    pub fn replica_figures(&self) -> Option<ReplicaFigures> {
+        self.replica.as_ref().map(Replica::figures)
     }
 }
 
@@ -58,6 +67,9 @@ impl Store for DieselStore {
     }
 
     fn images(&self, listing: &Listing) -> Result<Vec<Image>> {
+        if let Some(found) = self.replica.as_ref().and_then(|replica| replica.list(listing)) {
+            return Ok(found);
+        }
         Ok(self.pool.read(|connection| images::list(connection, listing))?)
     }
 

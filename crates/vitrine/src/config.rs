@@ -56,7 +56,7 @@ pub(crate) struct Config {
 }
 
 /// `database.*`
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Database {
     /// `postgres://…` or `sqlite:///…`
@@ -67,6 +67,12 @@ pub(crate) struct Database {
     /// Straight to Postgres, for `vitrine migrate` alone; `url` if empty.
     pub(crate) migrate_url: Secret,
     pub(crate) migrate_url_file: PathBuf,
+    /// A streaming replica that may answer lists; none if empty.
+    pub(crate) replica_url: Secret,
+    pub(crate) replica_url_file: PathBuf,
+    /// How old a list may be, in seconds.
+    #[serde(deserialize_with = "number")]
+    pub(crate) replica_staleness: u64,
     /// Connections, and threads that use them; 0: two for each core.
     #[serde(deserialize_with = "number")]
     pub(crate) pool_size: u32,
@@ -193,6 +199,22 @@ impl Default for Config {
     }
 }
 
+impl Default for Database {
+    fn default() -> Self {
+        Self {
+            url: Secret::default(),
+            url_file: PathBuf::new(),
+            pooler: PoolerWord::None,
+            migrate_url: Secret::default(),
+            migrate_url_file: PathBuf::new(),
+            replica_url: Secret::default(),
+            replica_url_file: PathBuf::new(),
+            replica_staleness: 5,
+            pool_size: 0,
+        }
+    }
+}
+
 impl Default for Keystone {
     fn default() -> Self {
         Self {
@@ -252,6 +274,7 @@ impl Config {
             ("workers", whole(self.workers), 0, 512),
             ("deadline", long(self.deadline), 1, 3600),
             ("database.pool_size", i64::from(self.database.pool_size), 0, 1000),
+            ("database.replica_staleness", long(self.database.replica_staleness), 1, 3600),
             ("keystone.token_cache_ttl", long(self.keystone.token_cache_ttl), 0, 86_400),
             ("limits.members_per_image", limits.members_per_image, -1, i64::MAX),
             ("limits.properties_per_image", limits.properties_per_image, -1, i64::MAX),
@@ -276,6 +299,7 @@ impl Config {
         let Self { database, keystone, .. } = self;
         let secrets = [
             ("database.url", &mut database.url, &database.url_file),
+            ("database.replica_url", &mut database.replica_url, &database.replica_url_file),
             ("database.migrate_url", &mut database.migrate_url, &database.migrate_url_file),
             ("keystone.password", &mut keystone.password, &keystone.password_file),
             (

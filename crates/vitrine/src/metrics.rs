@@ -5,7 +5,7 @@ use std::{fmt::Write as _, net::TcpListener, sync::Arc};
 use actix_web::{App, HttpResponse, HttpServer, dev::Server, http::header, web};
 use auth_keystone::{Histogram, Keystone, LATENCY_BOUNDS};
 use prometheus::{Registry, TextEncoder};
-use store_diesel::DieselStore;
+use store_diesel::{DieselStore, ReplicaFigures};
 
 use crate::Failure;
 
@@ -33,6 +33,9 @@ async fn metrics(shown: web::Data<Shown>) -> HttpResponse {
     version(&mut text);
     tokens(&mut text, &shown.tokens);
     pool(&mut text, &shown.store);
+    if let Some(figures) = shown.store.replica_figures() {
+        replica(&mut text, figures);
+    }
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
         .body(text)
@@ -143,6 +146,28 @@ fn pool(text: &mut String, store: &DieselStore) {
             ("{state=\"open\"}", f64::from(figures.open)),
             ("{state=\"idle\"}", f64::from(figures.idle)),
             ("{state=\"allowed\"}", f64::from(figures.size)),
+        ],
+    );
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
+fn replica(text: &mut String, figures: ReplicaFigures) {
+    figure(
+        text,
+        "gauge",
+        "vitrine_replica_age_seconds",
+        "The replica is proven to show everything committed before so long ago.",
+        &[("", figures.age.map_or(f64::NAN, |age| age.as_secs_f64()))],
+    );
+    figure(
+        text,
+        "counter",
+        "vitrine_lists_total",
+        "Lists of images by who answered them.",
+        &[
+            ("{by=\"replica\",because=\"fresh\"}", figures.by_replica as f64),
+            ("{by=\"primary\",because=\"not_fresh\"}", figures.not_fresh as f64),
+            ("{by=\"primary\",because=\"failed\"}", figures.failed as f64),
         ],
     );
 }

@@ -28,6 +28,7 @@ pub(crate) fn serve(config: &Config) -> Result<(), Failure> {
     let store = config.store()?;
     if store.pooler == Pooler::None {
         migrate::must_have_sessions("database.pooler", &store)?;
+        must_have_sessions_on_replica(&store)?;
     }
     migrate::must_be_current(&store)?;
     if store.is_embedded() {
@@ -35,6 +36,18 @@ pub(crate) fn serve(config: &Config) -> Result<(), Failure> {
     }
     let listener = listen("listen", config.listen)?;
     System::new().block_on(run(config, listener, async {}))
+}
+
+/// The same on the replica, if it is there; without it lists come from the primary.
+fn must_have_sessions_on_replica(store: &store_diesel::Config) -> Result<(), Failure> {
+    let Some((replica, _)) = store.replica() else { return Ok(()) };
+    match migrate::must_have_sessions("database.pooler", &replica) {
+        Err(Failure::Other(reason)) => {
+            tracing::warn!(replica = replica.location(), reason, "the replica cannot be reached");
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// Takes a port.

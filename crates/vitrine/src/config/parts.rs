@@ -57,7 +57,13 @@ impl Config {
         if store.is_embedded() && store.pooler != Pooler::None {
             return Err(BadConfig::new("database.pooler", "is for Postgres; a SQLite file has no pooler"));
         }
-        Ok(store)
+        let replica = self.database.replica_url.reveal();
+        if replica.is_empty() {
+            return Ok(store);
+        }
+        store
+            .with_replica(replica, Duration::from_secs(self.database.replica_staleness))
+            .map_err(|error| BadConfig::new("database.replica_url", error))
     }
 
     /// Where migrations are applied: where the records are, but never through a pooler that lends transactions.
