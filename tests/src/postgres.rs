@@ -145,6 +145,12 @@ impl Postgres {
         assert!(self.cluster().start(), "the port of the stopped Postgres was taken by another");
     }
 
+    /// What this private server has written so far.
+    pub fn log(&self) -> String {
+        let server = self.cluster().server.lock().expect("no panic while holding the server");
+        server.as_ref().map(Supervised::log).unwrap_or_default()
+    }
+
     pub(crate) fn cluster(&self) -> &Cluster {
         self.cluster
             .as_ref()

@@ -208,6 +208,7 @@ mod tests {
             ("VITRINE_DATABASE__PORT", "5433", &["database", "port"]),
             ("VITRINE_PORT", "8080", &["port"]),
             ("VITRINE_REPORT", "1", &["report"]),
+            ("VITRINE_DATABASE__POOLER", "session", &["database.pooler", "none", "transaction"]),
             ("VITRINE_SHARING__PRIVATE_IMAGES", "maybe", &["sharing.private_images", "share", "forbid"]),
         ] {
             let message = environment(&[(name, value)]).unwrap_err().to_string();
@@ -252,6 +253,7 @@ mod tests {
             ("VITRINE_LIMITS__MEMBERS_PER_IMAGE", "-2", "limits.members_per_image"),
             ("VITRINE_WORKERS", "5000", "workers"),
             ("VITRINE_DATABASE__POOL_SIZE", "100000", "database.pool_size"),
+            ("VITRINE_DATABASE__REPLICA_STALENESS", "0", "database.replica_staleness"),
             ("VITRINE_DEADLINE", "0", "deadline"),
             ("VITRINE_SHUTDOWN__GRACE", "100000", "shutdown.grace"),
         ] {
