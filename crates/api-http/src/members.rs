@@ -131,7 +131,7 @@ pub(crate) async fn show(
     path: MemberPath,
 ) -> Result<HttpResponse, ApiError> {
     let (image, project) = path.ids()?;
-    let member = app.read(caller, move |cx, store| sharing::show(cx, store, image, &project)).await?;
+    let member = app.show_member(caller, image, project).await?;
     ok(&MemberBody::from(&member))
 }
 
@@ -143,8 +143,7 @@ pub(crate) async fn set_status(
     Body(NewStatus(status)): Body<NewStatus>,
 ) -> Result<HttpResponse, ApiError> {
     let (image, project) = path.ids()?;
-    let member =
-        app.change(caller, move |cx, store| sharing::set_status(cx, store, image, &project, status)).await?;
+    let member = app.set_member_status(caller, image, project, status).await?;
     ok(&MemberBody::from(&member))
 }
 

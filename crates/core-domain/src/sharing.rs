@@ -11,7 +11,7 @@ use crate::{
     member::{Member, MemberStatus},
     policy::Action,
     project::ProjectId,
-    store::{MembersPage, Store, Viewer, retry},
+    store::{MembersPage, Sight, Store, Viewer, retry},
     visibility::{seen, unseen},
 };
 
@@ -99,7 +99,17 @@ pub fn list(
 /// # Errors
 /// Every refusal is [`Error::NotFound`] (API v2.2, members: show).
 pub fn show(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &ProjectId) -> Result<Member> {
-    let sight = store.sight(image, cx.caller.project.as_ref(), project)?.ok_or_else(|| unseen(image))?;
+    shown(cx, image, project, store.sight(image, cx.caller.project.as_ref(), project)?)
+}
+
+/// What [`show`] makes of what it saw.
+pub(crate) fn shown(
+    cx: Context<'_>,
+    image: ImageId,
+    project: &ProjectId,
+    sight: Option<Sight>,
+) -> Result<Member> {
+    let sight = sight.ok_or_else(|| unseen(image))?;
     seen(cx, image, Some(&sight.image), sight.is_member)?;
     let missing = || Error::NotFound(Missing::Member(image, project.clone()));
     if must_be_shared(&sight.image).is_err() {
@@ -124,25 +134,37 @@ pub fn set_status(
     status: MemberStatus,
 ) -> Result<Member> {
     retry(|| {
-        let sight = store.sight(image, cx.caller.project.as_ref(), project)?.ok_or_else(|| unseen(image))?;
-        seen(cx, image, Some(&sight.image), sight.is_member)?;
-        must_be_shared(&sight.image)?;
-        let access = &sight.image;
-        let own = cx.caller.is_in(Some(project));
-        if access.owner.is_none() && !own && !cx.is_admin() {
-            return Err(Error::Denied(Denied::NoOwner(project.clone())));
-        }
-        // The owner's side is refused whether or not there is such a member: its own list tells it that.
-        if !own && !cx.is_admin() && cx.caller.is_in(access.owner.as_ref()) {
-            cx.may(Action::ModifyMember, access, Some(project))
-                .map_err(|_| Error::Denied(Denied::OwnerAnswers(project.clone())))?;
-        }
-        if sight.member.is_none() || !knows_row(cx, access, project) {
-            return Err(Error::NotFound(Missing::Member(image, project.clone())));
-        }
-        cx.may(Action::ModifyMember, access, Some(project))?;
-        store.set_status(access, project, status, cx.now)
+        let sight = store.sight(image, cx.caller.project.as_ref(), project)?;
+        let access = answerable(cx, image, project, sight)?;
+        store.set_status(&access, project, status, cx.now)
     })
+}
+
+/// Whether [`set_status`] may go on, from what it saw: the image as it must still be then.
+pub(crate) fn answerable(
+    cx: Context<'_>,
+    image: ImageId,
+    project: &ProjectId,
+    sight: Option<Sight>,
+) -> Result<ImageAccess> {
+    let sight = sight.ok_or_else(|| unseen(image))?;
+    seen(cx, image, Some(&sight.image), sight.is_member)?;
+    must_be_shared(&sight.image)?;
+    let access = &sight.image;
+    let own = cx.caller.is_in(Some(project));
+    if access.owner.is_none() && !own && !cx.is_admin() {
+        return Err(Error::Denied(Denied::NoOwner(project.clone())));
+    }
+    // The owner's side is refused whether or not there is such a member: its own list tells it that.
+    if !own && !cx.is_admin() && cx.caller.is_in(access.owner.as_ref()) {
+        cx.may(Action::ModifyMember, access, Some(project))
+            .map_err(|_| Error::Denied(Denied::OwnerAnswers(project.clone())))?;
+    }
+    if sight.member.is_none() || !knows_row(cx, access, project) {
+        return Err(Error::NotFound(Missing::Member(image, project.clone())));
+    }
+    cx.may(Action::ModifyMember, access, Some(project))?;
+    Ok(sight.image)
 }
 
 /// Takes a project's membership away. When this has answered, no later read by that project succeeds by it.

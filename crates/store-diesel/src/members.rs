@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// What is read of a membership: project, status, times of creation and change.
-type MemberRow = (String, String, NaiveDateTime, NaiveDateTime);
+pub(crate) type MemberRow = (String, String, NaiveDateTime, NaiveDateTime);
 
 /// The columns of [`MemberRow`].
 macro_rules! member_row {
@@ -37,7 +37,7 @@ macro_rules! member_row {
 }
 
 /// What is read of an image when it is about members.
-type AccessRow = (Key, Option<String>, String);
+pub(crate) type AccessRow = (Key, Option<String>, String);
 
 /// Earlier than any membership; SQLite compares times as text, so it has four digits for the year.
 const LONG_AGO: NaiveDateTime = match chrono::NaiveDate::from_ymd_opt(1000, 1, 1) {
@@ -248,7 +248,10 @@ pub(crate) fn insert(connection: &mut Connection, image: &Image, member: &Member
         .map(drop)
 }
 
-fn domain(image: ImageId, (project, status, created_at, updated_at): MemberRow) -> Result<Member, Fault> {
+pub(crate) fn domain(
+    image: ImageId,
+    (project, status, created_at, updated_at): MemberRow,
+) -> Result<Member, Fault> {
     Ok(Member {
         image,
         project: read(ProjectId::parse(&project))?,

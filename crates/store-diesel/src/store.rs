@@ -8,20 +8,26 @@ use core_domain::{
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{MembersPage, Roll, Sight, Store, Tx, Viewer},
+    store::{MembersPage, Roll, Sight, SightOf, StatusChange, Store, Tx, Viewer},
 };
 
 use crate::{
     config::Config,
+    connection::Purpose,
     error::{Fault, impossible},
     images, members,
     pool::{Figures, Loan, Pool, Use},
+    rounds,
 };
 
 /// Records in Postgres or SQLite.
 pub struct DieselStore {
     pool: Pool,
+    rounds: Pool,
 }
+
+/// Connections for rounds, beside those of `Config::pool_size`: one that looks and one that writes.
+const ROUNDS: u32 = 2;
 
 impl DieselStore {
     /// A store at `config`'s address. Connections are opened in the background and whenever one is missing, so this
@@ -30,7 +36,9 @@ impl DieselStore {
     /// # Errors
     /// [`core_domain::Error::Invalid`] for a configuration that cannot work.
     pub fn open(config: &Config) -> Result<Self> {
-        Ok(Self { pool: Pool::open(config.checked()?) })
+        let config = config.checked()?;
+        let pool = Pool::open(config, Purpose::Calls, config.pool_size);
+        Ok(Self { pool, rounds: Pool::open(config, Purpose::Rounds, ROUNDS) })
     }
 
     /// How many connections there are now.
@@ -47,6 +55,10 @@ impl Store for DieselStore {
 
     fn sight(&self, image: ImageId, caller: Option<&ProjectId>, member: &ProjectId) -> Result<Option<Sight>> {
         Ok(self.pool.read(|connection| members::sight(connection, image, caller, member))?)
+    }
+
+    fn sights(&self, asked: &[SightOf<'_>]) -> Result<Vec<Option<Sight>>> {
+        Ok(self.rounds.read(|connection| rounds::sights(connection, asked))?)
     }
 
     fn members(&self, image: ImageId, viewer: Viewer<'_>, page: &MembersPage) -> Result<Option<Roll>> {
@@ -70,6 +82,11 @@ impl Store for DieselStore {
     ) -> Result<Option<Member>> {
         let mut connection = self.pool.lend(Use::Write)?;
         Ok(members::set_status(&mut connection, seen, member, status, now)?)
+    }
+
+    fn set_statuses(&self, changes: &[StatusChange<'_>]) -> Result<Vec<Option<Member>>> {
+        let mut connection = self.rounds.lend(Use::Write)?;
+        Ok(rounds::set_statuses(&mut connection, changes)?)
     }
 
     fn delete_member(&self, seen: &ImageAccess, member: &ProjectId) -> Result<bool> {
