@@ -12,12 +12,7 @@ use actix_web::web;
 use core_domain::{
     Context, Error, Rules,
     caller::Caller,
-    image::ImageId,
-    member::{Member, MemberStatus},
     permit::{Permit, Permitted},
-    project::ProjectId,
-    round::{SetStatus, Show},
-    sharing,
     store::Store,
     tokens::Tokens,
 };
@@ -56,17 +51,17 @@ pub struct App {
     /// them as well.
     seats_for_changes: Arc<Semaphore>,
     waiting: AtomicUsize,
-    rounds: Rounds,
+    pub(crate) rounds: Rounds,
     ping: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
 /// By when a request must have what it needs.
 #[derive(Clone, Copy)]
-struct Times {
+pub(crate) struct Times {
     /// A seat.
     seat: Instant,
     /// An answer.
-    answer: Instant,
+    pub(crate) answer: Instant,
 }
 
 /// What a use case does to the records.
@@ -131,50 +126,8 @@ impl App {
         self.run(Access::Change, self.times(), caller, use_case).await
     }
 
-    /// [`sharing::show`], in a round if possible.
-    pub(crate) async fn show_member(
-        &self,
-        caller: Arc<Caller>,
-        image: ImageId,
-        project: ProjectId,
-    ) -> Result<Member, ApiError> {
-        let times = self.times();
-        let call = Show::now(Arc::clone(&caller), &self.rules, image, project.clone());
-        match within(times.answer, None, self.rounds.shows.join(call)).await?? {
-            Some(done) => Ok(done?),
-            None => {
-                let alone =
-                    move |cx: Context<'_>, store: &dyn Store| sharing::show(cx, store, image, &project);
-                self.run(Access::Read, times, caller, alone).await
-            }
-        }
-    }
-
-    /// [`sharing::set_status`], in a round if possible.
-    pub(crate) async fn set_member_status(
-        &self,
-        caller: Arc<Caller>,
-        image: ImageId,
-        project: ProjectId,
-        status: MemberStatus,
-    ) -> Result<Member, ApiError> {
-        let times = self.times();
-        let permit = Arc::new(Permit::default());
-        let membership = Show::now(Arc::clone(&caller), &self.rules, image, project.clone());
-        let call = SetStatus { membership, status, permit: Arc::clone(&permit) };
-        match within(times.answer, Some(&permit), self.rounds.statuses.join(call)).await?? {
-            Some(done) => Ok(done?),
-            None => {
-                let alone = move |cx: Context<'_>, store: &dyn Store| {
-                    sharing::set_status(cx, store, image, &project, status)
-                };
-                self.run(Access::Change, times, caller, alone).await
-            }
-        }
-    }
-
     /// The times of a request that starts now.
-    fn times(&self) -> Times {
+    pub(crate) fn times(&self) -> Times {
         let now = Instant::now();
         Times { seat: now + self.settings.deadline / 2, answer: now + self.settings.deadline }
     }
@@ -183,7 +136,7 @@ impl App {
     ///
     /// Whoever does not get a seat in half the time there is, or goes away meanwhile, was never there. Whoever has one
     /// and is not answered in time is refused, and then the change is never made.
-    async fn run<T: Send + 'static>(
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         access: Access,
         times: Times,
@@ -240,7 +193,7 @@ impl App {
 
 /// Waits for `work` until then. Whoever is not answered in time is refused, and a change with this permit is never made:
 /// unless it is being made to last at that very moment, which is waited for (the store's own timeouts bound it).
-async fn within<T>(
+pub(crate) async fn within<T>(
     until: Instant,
     permit: Option<&Permit>,
     work: impl Future<Output = T>,

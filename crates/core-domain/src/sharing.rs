@@ -11,7 +11,7 @@ use crate::{
     member::{Member, MemberStatus},
     policy::Action,
     project::ProjectId,
-    store::{MembersPage, Sight, Store, Viewer, retry},
+    store::{MembersPage, Roll, Sight, Store, Viewer, retry},
     visibility::{seen, unseen},
 };
 
@@ -63,18 +63,12 @@ pub fn list(
     limit: Option<usize>,
     marker: Option<&ProjectId>,
 ) -> Result<(Vec<Member>, bool)> {
-    let may_list = |access: &ImageAccess, is_member: bool| {
-        seen(cx, image, Some(access), is_member)?;
-        must_be_shared(access)?;
-        // Whoever is neither owner nor admin sees its own row only, and is asked about that one, if it has one.
-        cx.may(Action::GetMembers, access, cx.caller.project.as_ref().filter(|_| is_member))
-    };
     let after = match marker {
         None => None,
         Some(marker) => {
             let sight =
                 store.sight(image, cx.caller.project.as_ref(), marker)?.ok_or_else(|| unseen(image))?;
-            may_list(&sight.image, sight.is_member)?;
+            may_list(cx, image, &sight.image, sight.is_member)?;
             let listed = sight.member.filter(|_| knows_row(cx, &sight.image, marker));
             let row = listed.ok_or_else(|| {
                 Error::invalid(format!("The marker {marker} is not a member of the image that you can see."))
@@ -84,14 +78,26 @@ pub fn list(
     };
     let viewer = Viewer { project: cx.caller.project.as_ref(), admin: cx.is_admin() };
     let page = MembersPage { after, limit: limit.map(|limit| limit.saturating_add(1)) };
-    let roll = store.members(image, viewer, &page)?.ok_or_else(|| unseen(image))?;
-    may_list(&roll.image, roll.is_member)?;
-    let mut members = roll.members;
+    let mut members = listed(cx, image, store.members(image, viewer, &page)?)?;
     let more = limit.is_some_and(|limit| members.len() > limit);
     if let Some(limit) = limit {
         members.truncate(limit);
     }
     Ok((members, more))
+}
+
+/// What [`list`] makes of the members it saw.
+pub(crate) fn listed(cx: Context<'_>, image: ImageId, roll: Option<Roll>) -> Result<Vec<Member>> {
+    let roll = roll.ok_or_else(|| unseen(image))?;
+    may_list(cx, image, &roll.image, roll.is_member)?;
+    Ok(roll.members)
+}
+
+fn may_list(cx: Context<'_>, image: ImageId, access: &ImageAccess, is_member: bool) -> Result<()> {
+    seen(cx, image, Some(access), is_member)?;
+    must_be_shared(access)?;
+    // Whoever is neither owner nor admin sees its own row only, and is asked about that one, if it has one.
+    cx.may(Action::GetMembers, access, cx.caller.project.as_ref().filter(|_| is_member))
 }
 
 /// One membership.

@@ -50,11 +50,28 @@ pub trait Store: Send + Sync {
     /// As said above.
     fn members(&self, image: ImageId, viewer: Viewer<'_>, page: &MembersPage) -> Result<Option<Roll>>;
 
+    /// [`Store::members`] for several at once, all of their members each, in the order asked; each sees a moment that is
+    /// not before this call.
+    ///
+    /// # Errors
+    /// As said above; then none of them was answered.
+    fn rolls(&self, asked: &[(ImageId, Viewer<'_>)]) -> Result<Vec<Option<Roll>>> {
+        asked.iter().map(|(image, viewer)| self.members(*image, *viewer, &MembersPage::default())).collect()
+    }
+
     /// One look at a whole image, and at whether `caller` has a membership in it. `None`: no such image.
     ///
     /// # Errors
     /// As said above.
     fn image(&self, id: ImageId, caller: Option<&ProjectId>) -> Result<Option<(Image, bool)>>;
+
+    /// [`Store::image`] for several at once, in the order asked; each sees a moment that is not before this call.
+    ///
+    /// # Errors
+    /// As said above; then none of them was answered.
+    fn whole_images(&self, asked: &[(ImageId, Option<&ProjectId>)]) -> Result<Vec<Option<(Image, bool)>>> {
+        asked.iter().map(|(id, caller)| self.image(*id, *caller)).collect()
+    }
 
     /// The page of images that `listing` asks for, in its order, one more than its limit if there are more.
     ///

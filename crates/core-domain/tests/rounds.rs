@@ -13,7 +13,7 @@ use core_domain::{
         MemberStatus::{self, Accepted, Pending},
     },
     project::ProjectId,
-    round::{self, Outcome, SetStatus, Show},
+    round::{self, Call, Outcome, SetStatus},
     store::{MembersPage, Roll, Sight, SightOf, StatusChange, Store, Tx, Viewer},
     testing::{
         builders::{an_image, at, caller, project},
@@ -39,7 +39,7 @@ fn shared_with_three(store: &dyn Store) -> ImageId {
 
 fn accepting(image: ImageId, from: &str, of: &str) -> SetStatus {
     let membership =
-        Show { caller: Arc::new(caller(from, &["member"])), image, project: project(of), now: at(2) };
+        Call { caller: Arc::new(caller(from, &["member"])), image, what: project(of), now: at(2) };
     SetStatus { membership, status: Accepted, permit: Arc::default() }
 }
 
@@ -91,10 +91,10 @@ fn records_that_are_away_are_away_for_all_and_any_other_failure_is_nobodys_yet()
     let seen = an_image("owner").access();
     let calls = PROJECTS.map(|name| accepting(image, name, name));
     let shows = calls.clone().map(|call| call.membership);
-    let both = |looks: fn() -> Error, writes: fn() -> Error, sees: bool| -> [Vec<Outcome>; 2] {
+    let both = |looks: fn() -> Error, writes: fn() -> Error, sees: bool| -> [Vec<Outcome<Member>>; 2] {
         let store = Failing { looks, writes, seen: sees.then(|| ImageAccess { id: image, ..seen.clone() }) };
         let rules = Rules::default();
-        [round::show(&rules, &store, &shows), round::set_status(&rules, &store, &calls)]
+        [round::show_member(&rules, &store, &shows), round::set_status(&rules, &store, &calls)]
     };
     let away = || Error::Unavailable("gone".into());
     let broken = || Error::Internal("a row that cannot be".into());

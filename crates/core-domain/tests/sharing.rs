@@ -1,7 +1,7 @@
 //! The five use cases on members as tables: who calls, about which image, with which membership, and what comes of it.
 #![allow(clippy::unwrap_used, reason = "a test stops where it was surprised")]
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use core_domain::{
     Caller, Context, Error, Result, Rules,
@@ -46,8 +46,9 @@ fn word<T>(result: Result<T>) -> &'static str {
 }
 
 /// What came of a call alone, which must be what came of it in a round.
-fn same(alone: Result<Member>, together: Vec<round::Outcome>) -> Result<Member> {
-    let [Some(together)] = <[_; 1]>::try_from(together).unwrap() else { panic!("left to go alone") };
+fn same<T: Debug + PartialEq>(alone: Result<T>, together: Vec<round::Outcome<T>>) -> Result<T> {
+    let mut together = together;
+    let Some(Some(together)) = together.pop() else { panic!("left to go alone") };
     match (&alone, &together) {
         (Ok(alone), Ok(together)) => assert_eq!(alone, together),
         (Err(alone), Err(together)) => assert_eq!(alone.to_string(), together.to_string()),
@@ -92,12 +93,15 @@ impl Scene {
     }
 
     fn list(&self, caller: &Caller) -> Result<(Vec<Member>, bool)> {
-        sharing::list(self.context(caller), self.store.as_ref(), self.image, None, None)
+        let alone = sharing::list(self.context(caller), self.store.as_ref(), self.image, None, None);
+        let call = round::Call { caller: Arc::new(caller.clone()), image: self.image, what: (), now: at(60) };
+        let together = round::list_members(&self.rules, self.store.as_ref(), &[call]);
+        same(alone.map(|(members, _)| members), together).map(|members| (members, false))
     }
 
     fn show(&self, caller: &Caller, member: &str) -> Result<Member> {
         let alone = sharing::show(self.context(caller), self.store.as_ref(), self.image, &project(member));
-        let together = round::show(&self.rules, self.store.as_ref(), &[self.call(caller, member)]);
+        let together = round::show_member(&self.rules, self.store.as_ref(), &[self.call(caller, member)]);
         same(alone, together)
     }
 
@@ -112,9 +116,9 @@ impl Scene {
         )
     }
 
-    fn call(&self, caller: &Caller, member: &str) -> round::Show {
+    fn call(&self, caller: &Caller, member: &str) -> round::Call<ProjectId> {
         let caller = Arc::new(caller.clone());
-        round::Show { caller, image: self.image, project: project(member), now: at(60) }
+        round::Call { caller, image: self.image, what: project(member), now: at(60) }
     }
 
     fn remove(&self, caller: &Caller, member: &str) -> Result<()> {

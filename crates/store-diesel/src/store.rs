@@ -26,8 +26,8 @@ pub struct DieselStore {
     rounds: Pool,
 }
 
-/// Connections for rounds, beside those of `Config::pool_size`: one that looks and one that writes.
-const ROUNDS: u32 = 2;
+/// Connections for rounds, beside those of `Config::pool_size`: one for each kind of call that has them.
+const ROUNDS: u32 = 4;
 
 impl DieselStore {
     /// A store at `config`'s address. Connections are opened in the background and whenever one is missing, so this
@@ -67,6 +67,14 @@ impl Store for DieselStore {
 
     fn image(&self, id: ImageId, caller: Option<&ProjectId>) -> Result<Option<(Image, bool)>> {
         Ok(self.pool.read(|connection| images::find(connection, id, caller))?)
+    }
+
+    fn rolls(&self, asked: &[(ImageId, Viewer<'_>)]) -> Result<Vec<Option<Roll>>> {
+        Ok(self.rounds.read(|connection| rounds::rolls(connection, asked))?)
+    }
+
+    fn whole_images(&self, asked: &[(ImageId, Option<&ProjectId>)]) -> Result<Vec<Option<(Image, bool)>>> {
+        Ok(self.rounds.read(|connection| rounds::whole_images(connection, asked))?)
     }
 
     fn images(&self, listing: &Listing) -> Result<Vec<Image>> {

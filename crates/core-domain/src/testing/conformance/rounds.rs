@@ -7,7 +7,7 @@ use crate::{
     image::{Image, ImageAccess, ImageId, Visibility},
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{SightOf, StatusChange, Store},
+    store::{MembersPage, SightOf, StatusChange, Store, Viewer},
     testing::builders::{an_image, at, project},
 };
 
@@ -22,14 +22,21 @@ fn catalogue(
     let kinds = [
         an_image("owner"),
         Image { owner: None, ..an_image("owner") },
-        Image { visibility: Visibility::Private, ..an_image("q") },
+        Image {
+            visibility: Visibility::Private,
+            tags: ["x".to_owned(), "y".to_owned()].into(),
+            properties: [("k".to_owned(), "v".to_owned()), ("l".to_owned(), String::new())].into(),
+            ..an_image("q")
+        },
     ];
     let mut ids = vec![ImageId::random()];
     for image in kinds {
         keep(store, &image);
         ids.push(image.id);
         for name in random.some_of(&PROJECTS) {
-            let member = share(store, &image, name, random.one_of(&MemberStatus::ALL), 3);
+            // Some at the same time, some not in the order of their names.
+            let second = 3 + i64::from(name < "q");
+            let member = share(store, &image, name, random.one_of(&MemberStatus::ALL), second);
             members.insert((image.id, member.project.clone()), member);
         }
     }
@@ -42,6 +49,8 @@ pub(super) fn many_looks_see_what_each_alone_would(store: &dyn Store) {
     let projects = PROJECTS.map(project);
     let callers: Vec<Option<&ProjectId>> = projects.iter().map(Some).chain([None]).collect();
     assert_eq!(store.sights(&[]).expect("no look"), []);
+    assert_eq!(store.whole_images(&[]).expect("no look"), []);
+    assert_eq!(store.rolls(&[]).expect("no look"), []);
     for size in [1, 2, 7, 64, 300] {
         let asked: Vec<SightOf<'_>> = (0..size)
             .map(|_| SightOf {
@@ -52,6 +61,18 @@ pub(super) fn many_looks_see_what_each_alone_would(store: &dyn Store) {
             .collect();
         let alone = asked.iter().map(|one| store.sight(one.image, one.caller, one.member).expect("a look"));
         assert_eq!(store.sights(&asked).expect("looks"), alone.collect::<Vec<_>>());
+
+        let images: Vec<_> = asked.iter().map(|one| (one.image, one.caller)).collect();
+        let alone = images.iter().map(|(id, caller)| store.image(*id, *caller).expect("a look"));
+        assert_eq!(store.whole_images(&images).expect("looks"), alone.collect::<Vec<_>>());
+
+        let viewers: Vec<_> = images
+            .iter()
+            .map(|(id, project)| (*id, Viewer { project: *project, admin: random.once_in(3) }))
+            .collect();
+        let all = MembersPage::default();
+        let alone = viewers.iter().map(|(id, viewer)| store.members(*id, *viewer, &all).expect("a look"));
+        assert_eq!(store.rolls(&viewers).expect("looks"), alone.collect::<Vec<_>>());
     }
 }
 
