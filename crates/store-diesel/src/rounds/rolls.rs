@@ -48,7 +48,7 @@ pub(crate) fn rolls(
         };
         roll.members.extend(member.map(|row| domain(id, row)).transpose()?);
     }
-    // Within a roll they come in the order of an index, which no word of the statement promises.
+    // Cheaper here than one sort for each image there.
     for roll in rolls.iter_mut().flatten() {
         roll.members.sort_by(|a, b| (a.created_at, &a.project).cmp(&(b.created_at, &b.project)));
     }
@@ -74,8 +74,7 @@ const ROLLS: &str = "
     LEFT JOIN LATERAL (SELECT * FROM image_members
         WHERE image_id = asked.image AND member_id = asked.viewer LIMIT 1) AS own ON true
     LEFT JOIN LATERAL (SELECT * FROM image_members
-        WHERE image_id = asked.image AND (asked.admin OR image.owner = asked.viewer)
-        ORDER BY created_at, member_id) AS listed ON true";
+        WHERE image_id = asked.image AND (asked.admin OR image.owner = asked.viewer)) AS listed ON true";
 
 impl Query for Rolls<'_> {
     type SqlType = (BigInt, (Id, Nullable<Text>, Text), Bool, Nullable<(Text, Text, Timestamp, Timestamp)>);
