@@ -106,6 +106,7 @@ suite! { $
         a_list_has_whole_images,
         a_list_has_one_more_than_its_limit_if_there_are_more,
         a_shared_image_is_listed_once_accepted,
+        memberships_of_images_that_are_not_for_the_list_are_walked_past,
         texts_are_ordered_by_their_bytes_and_none_is_empty,
         a_list_goes_on_after_an_image_that_is_gone,
         every_list_agrees_with_the_predicate,
