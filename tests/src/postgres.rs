@@ -140,6 +140,12 @@ impl Postgres {
         assert!(self.cluster().start(), "the port of the stopped Postgres was taken by another");
     }
 
+    /// What a private server wrote to its log so far.
+    pub fn log(&self) -> String {
+        let log = fs::read(self.cluster().directory.join("log")).expect("the server's log");
+        String::from_utf8_lossy(&log).into_owned()
+    }
+
     fn cluster(&self) -> &Cluster {
         self.cluster
             .as_ref()

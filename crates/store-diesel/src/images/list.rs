@@ -6,10 +6,10 @@
 //! them all are the page, and only for those tags and properties are looked up. All of it is one statement:
 //!
 //! ```sql
-//! SELECT …, (SELECT string_agg(…) FROM image_tags …), … FROM (
+//! SELECT …, (SELECT string_agg(…) FROM image_tags …), … FROM (SELECT * FROM (
 //!     SELECT * FROM (SELECT … FROM images WHERE visibility = … AND hidden = … ORDER BY … LIMIT 32) AS part
 //!     UNION ALL …
-//! ) AS images ORDER BY … LIMIT …
+//! ) AS images ORDER BY … LIMIT …) AS images ORDER BY …
 //! ```
 //!
 //! | order | what is read |
@@ -117,8 +117,9 @@ impl QueryFragment<MultiBackend> for Page<'_> {
         }
         out.push_sql("SELECT ");
         self.columns.walk_ast(out.reborrow())?;
-        // Under the table's own name, so that columns are called here what they are called everywhere.
-        out.push_sql(" FROM (");
+        // Under the table's own name, so that columns are called here what they are called everywhere; limited before tags
+        // and properties are looked up.
+        out.push_sql(" FROM (SELECT * FROM (");
         for (number, part) in self.parts.iter().enumerate() {
             if number > 0 {
                 out.push_sql(" UNION ALL ");
@@ -128,7 +129,9 @@ impl QueryFragment<MultiBackend> for Page<'_> {
         out.push_sql(") AS images ORDER BY ");
         self.order.walk_ast(out.reborrow())?;
         out.push_sql(" LIMIT ");
-        out.push_bind_param::<BigInt, _>(&self.rows)
+        out.push_bind_param::<BigInt, _>(&self.rows)?;
+        out.push_sql(") AS images ORDER BY ");
+        self.order.walk_ast(out.reborrow())
     }
 }
 

@@ -22,8 +22,12 @@ pub(super) fn conditions(listing: &Listing) -> Vec<Fragment<'_>> {
         all.push(Box::new(images::id.eq_any(listing.ids.iter().map(|id| Key(id.uuid())))));
     }
     if !listing.names.is_empty() {
-        all.push(Box::new(sql::<Text>(NAME).eq_any(&listing.names)));
-        // In the index no name is the empty one.
+        all.push(match listing.names.as_slice() {
+            // Of one name the index has the images in order, of several it does not.
+            [name] => Box::new(sql::<Text>(NAME).eq(name)),
+            names => Box::new(sql::<Text>(NAME).eq_any(names)),
+        });
+        // There no name is the empty one.
         if listing.names.iter().any(String::is_empty) {
             all.push(Box::new(images::name.is_not_null()));
         }
