@@ -3,7 +3,6 @@
 use chrono::NaiveDateTime;
 use core_domain::{
     image::ImageId,
-    project::ProjectId,
     store::{MembersPage, Roll, Viewer},
 };
 use diesel::{

@@ -21,6 +21,10 @@ use crate::{
 /// would be another expression.
 pub(super) const NAME: &str = "coalesce(images.name, '')";
 
+/// The same, but not what `images_by_name` is made of: or Postgres may hope to meet a project's shares soon on a walk through
+/// all shared images by name, and reads the catalogue to its end.
+const NAME_OF_SHARED: &str = "coalesce(images.name, '') || ''";
+
 /// `ORDER BY`, each key with its direction.
 pub(super) struct Order<'a>(Vec<(Fragment<'a>, Direction)>);
 
@@ -81,10 +85,11 @@ fn column<'a>(key: SortKey) -> Fragment<'a> {
     }
 }
 
-/// The same in a range: memberships have an order of their own, from their copies.
+/// The same in a range: memberships have the order of creation of their own, from their copies.
 fn column_of<'a>(range: Range<'_>, key: SortKey) -> Fragment<'a> {
     match (range, key) {
         (Range::SharedWithMe(_), SortKey::CreatedAt) => Box::new(image_members::image_created_at),
+        (Range::SharedWithMe(_), SortKey::Name) => Box::new(sql::<Text>(NAME_OF_SHARED)),
         (Range::SharedWithMe(_), SortKey::Id) => Box::new(image_members::image_id),
         (Range::SharedWithMe(_) | Range::Everybodys(_) | Range::Of(..), key) => column(key),
     }
