@@ -9,6 +9,7 @@ mod migrate;
 mod pool;
 mod pooler;
 mod replica;
+mod rounds;
 mod schema;
 mod store;
 

@@ -19,7 +19,6 @@ use std::{
 
 use core_domain::{Error, Result, image::Image, listing::Listing};
 use diesel::{
-    QueryResult,
     prelude::*,
     sql_query,
     sql_types::{BigInt, Integer},
@@ -27,7 +26,7 @@ use diesel::{
 
 use crate::{
     config::Config,
-    connection::{AnyConnection, Connection},
+    connection::{Connection, Purpose},
     error::Fault,
     images,
     pool::Pool,
@@ -107,15 +106,14 @@ impl Replica {
     pub(crate) fn watch(config: &Config) -> Result<Option<Self>> {
         let Some((replica, bound)) = config.replica() else { return Ok(None) };
         // The primary is there: nobody waits long for a replica that is not.
-        let brief = |config: Config, connections: u32| Config {
-            pool_size: connections,
-            connection_timeout: Duration::from_millis(500),
-            ..config
+        let open = |config: &Config, connections| {
+            let brief = Config { connection_timeout: Duration::from_millis(500), ..config.clone() };
+            Pool::open(&brief, Purpose::Calls, connections)
         };
         let shared = Arc::new(Shared {
-            primary: Pool::open(&brief(config.clone(), 1)),
+            primary: open(config, 1),
             // One for the watch.
-            replica: Pool::open(&brief(replica, config.pool_size.saturating_add(1))),
+            replica: open(&replica, config.pool_size.saturating_add(1)),
             bound,
             marks: Mutex::default(),
             reached: Mutex::default(),
@@ -222,10 +220,8 @@ impl Place {
 }
 
 fn place(connection: &mut Connection, question: &str) -> Result<Option<Place>, Fault> {
-    connection.run(|any| match any {
-        AnyConnection::Postgres(postgres) => sql_query(question).get_result(postgres).optional(),
-        AnyConnection::Sqlite(_) => QueryResult::Ok(None),
-    })
+    let found = connection.run_on_postgres(|postgres| sql_query(question).get_result(postgres).optional())?;
+    Ok(found.flatten())
 }
 
 #[cfg(test)]

@@ -116,10 +116,9 @@ fn touched(postgres: &Postgres, database: &Database<'_>, images: u64) {
         ("remove a member", by(&owner, "DELETE", &own), 204),
     ];
     for (name, call, status) in calls {
-        let before = postgres.log().len();
+        let before = postgres.log(0).len() as u64;
         call.send().expect(status);
-        let log = postgres.log();
-        let plans: Vec<Value> = plans(&log[before..]);
+        let plans: Vec<Value> = plans(&postgres.log(before));
         let mut seen = Touched::default();
         plans.iter().for_each(|plan| seen.add(&plan["Plan"], true));
         println!("| {name} | {} | {} | {} | {} |", plans.len(), seen.read, seen.written, seen.pages);
