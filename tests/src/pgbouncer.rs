@@ -119,7 +119,7 @@ impl PgBouncer {
     }
 }
 
-/// Waits as `docs/operating.md` advises; the rest is what comes with PgBouncer.
+/// Waits as `docs/operating.md` advises, and no session kept for a test that has ended; the rest is what comes with it.
 const SETTINGS: &str = "\
 unix_socket_dir =
 auth_type = scram-sha-256
@@ -128,6 +128,7 @@ max_client_conn = 200
 query_wait_timeout = 5
 server_connect_timeout = 3
 server_login_retry = 1
+server_idle_timeout = 3
 ";
 
 /// A file that PgBouncer alone may read.
