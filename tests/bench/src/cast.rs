@@ -1,10 +1,10 @@
 //! Who asks: a real Keystone, the projects of the catalogue that need tokens, and those.
 
-use std::{collections::BTreeMap, path::PathBuf, process::Command};
+use std::{collections::BTreeMap, path::PathBuf, process::Command, time::Instant};
 
 use testbed::{
-    Keystone,
-    keystone::{Options, Scope},
+    Call, Keystone,
+    keystone::{Options, Project, Scope, User},
     python::{self, Python},
 };
 
@@ -18,6 +18,8 @@ use crate::{
 pub(crate) struct Cast {
     pub(crate) keystone: Keystone,
     tokens: BTreeMap<u64, String>,
+    home: Project,
+    user: User,
 }
 
 /// Longer than any run.
@@ -39,7 +41,7 @@ impl Cast {
         let minted = python::run(mint.arg(keystone.fernet_keys()).args([&first, "-"]).args(&ids));
         let tokens: BTreeMap<u64, String> =
             numbers.into_iter().zip(minted.lines().map(str::to_owned)).collect();
-        Ok(Self { keystone, tokens })
+        Ok(Self { keystone, tokens, home, user })
     }
 
     /// The token of a project, by its number.
@@ -56,6 +58,16 @@ impl Cast {
     /// The tokens of these projects, in order.
     pub(crate) fn all(&self, projects: std::ops::Range<u64>) -> Result<Vec<&str>> {
         projects.map(|project| self.token(project)).collect()
+    }
+
+    /// Milliseconds that Keystone takes for what every start asks of it: a token for the service, and looking at the
+    /// first caller's.
+    pub(crate) fn questions(&self) -> f64 {
+        let started = Instant::now();
+        let token = self.keystone.token(&self.user, Scope::Project(&self.home));
+        let url = format!("{}/auth/tokens?nocatalog=1", self.keystone.auth_url());
+        Call::new("GET", url).token(&token).header("X-Subject-Token", &token).send().expect(200);
+        started.elapsed().as_secs_f64() * 1000.0
     }
 
     /// As many valid tokens of one user and project that nobody has used yet, one a line.

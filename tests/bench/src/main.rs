@@ -1,5 +1,6 @@
 //! Measures Vitrine: `cargo run --release -p bench -- quick`, or `full`. See docs/performance.md.
 
+mod agreement;
 mod capture;
 mod case;
 mod cast;
@@ -54,6 +55,8 @@ enum Command {
     Quick(Options),
     /// All of it, Glance included; writes docs/performance.md and docs/performance/
     Full(Options),
+    /// Only loads what a full run needs and keeps it, so that the run itself begins at once
+    Load(Options),
     /// Makes tables and plots anew from results
     Report {
         /// The results of a run
@@ -106,6 +109,7 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Quick(options) => quick(&options),
         Command::Full(options) => full(&options),
+        Command::Load(options) => load(&options),
         Command::Report { from } => report(from),
         Command::Empty { port } => empty::serve(port),
     };
@@ -135,7 +139,21 @@ fn quick(options: &Options) -> Result<()> {
 }
 
 fn full(options: &Options) -> Result<()> {
-    let plan = Plan {
+    let plan = full_plan(options);
+    match &options.out {
+        Some(out) => measure(options, plan, out, None),
+        None => measure(options, plan, &documents().join("performance"), Some(&document())),
+    }
+}
+
+fn load(options: &Options) -> Result<()> {
+    let plan = full_plan(options);
+    plan.check()?;
+    stage::load(&plan, program(options)?)
+}
+
+fn full_plan(options: &Options) -> Plan {
+    let mut plan = Plan {
         form: "full".to_owned(),
         images: if options.images.is_empty() {
             vec![10_000, 200_000, 1_000_000]
@@ -150,27 +168,28 @@ fn full(options: &Options) -> Result<()> {
         starts: 9,
         settings: options.set.clone(),
     };
-    match &options.out {
-        Some(out) => measure(options, plan, out, None),
-        None => measure(options, plan, &documents().join("performance"), Some(&document())),
-    }
-}
-
-fn measure(options: &Options, mut plan: Plan, out: &Path, document: Option<&Path>) -> Result<()> {
     plan.images.sort_unstable();
     plan.images.dedup();
+    plan
+}
+
+fn measure(options: &Options, plan: Plan, out: &Path, document: Option<&Path>) -> Result<()> {
     fs::create_dir_all(out).map_err(|error| Failure::doing(out.display(), error))?;
-    let program = match &options.program {
-        Some(program) => std::path::absolute(program).map_err(|error| Failure::doing("--program", error))?,
-        None => {
-            say("building vitrine (release)");
-            testbed::vitrine::build(&["--release"])
-        }
-    };
     let file = out.join("results.json");
-    let results = run::run(&plan, program, &file, options.resume)?;
+    let results = run::run(&plan, program(options)?, &file, options.resume)?;
     results.write(&file)?;
     tell(&results, out, document)
+}
+
+/// The program to measure.
+fn program(options: &Options) -> Result<PathBuf> {
+    match &options.program {
+        Some(program) => std::path::absolute(program).map_err(|error| Failure::doing("--program", error)),
+        None => {
+            say("building vitrine (release)");
+            Ok(testbed::vitrine::build(&["--release"]))
+        }
+    }
 }
 
 fn report(from: Option<PathBuf>) -> Result<()> {

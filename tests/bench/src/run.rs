@@ -72,8 +72,7 @@ impl Run<'_> {
         let url = self.stage.cluster.url(&Records::Vitrine(catalogue).database());
         self.results.idle = self.stage.service_pid(catalogue).map(Memory::of);
         for _ in 0..self.plan.starts {
-            let keystone = &self.stage.cast.keystone;
-            let start = self.stage.launch.time(&url, keystone, &path, token)?;
+            let start = self.stage.launch.time(&url, &self.stage.cast, &path, token)?;
             self.results.starts.push(start);
         }
         Ok(())

@@ -13,7 +13,10 @@ use testbed::{
     supervised::{Program, Supervised},
 };
 
-use crate::failure::{Failure, Result};
+use crate::{
+    cast::Cast,
+    failure::{Failure, Result},
+};
 
 /// What is needed to start it.
 #[derive(Clone)]
@@ -39,6 +42,8 @@ pub(crate) struct Start {
     pub(crate) answers: f64,
     /// To the first 200 of a membership, by a token that Keystone has to be asked about.
     pub(crate) reads: f64,
+    /// What Keystone takes for the questions of a start, asked right after it.
+    pub(crate) keystone: f64,
 }
 
 /// Tokens are known throughout: a token a minute less would be a question to a slow Keystone in one measurement and
@@ -91,18 +96,12 @@ impl Launch {
     }
 
     /// Starts it once, only to see how long that takes; `path` is a membership that `token` sees.
-    pub(crate) fn time(
-        &self,
-        database_url: &str,
-        keystone: &Keystone,
-        path: &str,
-        token: &str,
-    ) -> Result<Start> {
+    pub(crate) fn time(&self, database_url: &str, cast: &Cast, path: &str, token: &str) -> Result<Start> {
         let started = Instant::now();
-        let service = self.spawn(database_url, keystone);
+        let service = self.spawn(database_url, &cast.keystone);
         let answers = service.until_200("/healthcheck", "", started)?;
         let reads = service.until_200(path, token, started)?;
-        Ok(Start { answers, reads })
+        Ok(Start { answers, reads, keystone: cast.questions() })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    agreement::must_agree,
     capture::{Capture, Captured},
     case::{Case, Load, Side},
     cast::Cast,
@@ -41,11 +42,7 @@ impl Stage {
         let directory = scratch.path().to_owned();
         let launch = Launch { program, settings: plan.settings.clone(), directory: directory.clone() };
         let installation = if plan.glance { Some(Installation::get()?) } else { None };
-        let mut records: Vec<Records> = plan.catalogues().into_iter().map(Records::Vitrine).collect();
-        if plan.glance {
-            records.extend([Records::Glance(plan.main()), Records::GlanceIndexed(plan.main())]);
-        }
-        let cluster = Cluster::prepare(&records, &launch, installation.as_ref())?;
+        let cluster = Cluster::prepare(&records(plan), &launch, installation.as_ref())?;
         let cast = Cast::gather()?;
         let mut stage = Self {
             glances: BTreeMap::new(),
@@ -79,6 +76,11 @@ impl Stage {
             }
         }
         stage.introduce()?;
+        if let Some(vitrine) = stage.services.get(&plan.main().images) {
+            for glance in stage.glances.values() {
+                must_agree(vitrine.host(), glance.host(), &stage.cast, plan.main())?;
+            }
+        }
         Ok(stage)
     }
 
@@ -198,8 +200,7 @@ impl Stage {
         service.ok_or_else(|| Failure::new("no Vitrine on these records"))
     }
 
-    /// Glance as this step asks it.
-    pub(crate) fn glance(&self, step: &Step) -> Result<&Glance> {
+    fn glance(&self, step: &Step) -> Result<&Glance> {
         self.glances.get(&step.side).ok_or_else(|| Failure::new("no Glance was started"))
     }
 
@@ -227,6 +228,22 @@ impl Stage {
     fn scripts(&self, step: &Step) -> Option<&Captured> {
         self.captured.get(&(step.catalogue.images, step.case))
     }
+}
+
+/// Loads what a plan needs, and keeps it.
+pub(crate) fn load(plan: &Plan, program: std::path::PathBuf) -> Result<()> {
+    let scratch = scratch()?;
+    let launch = Launch { program, settings: Vec::new(), directory: scratch.path().to_owned() };
+    let installation = if plan.glance { Some(Installation::get()?) } else { None };
+    Cluster::prepare(&records(plan), &launch, installation.as_ref()).map(drop)
+}
+
+fn records(plan: &Plan) -> Vec<Records> {
+    let mut records: Vec<Records> = plan.catalogues().into_iter().map(Records::Vitrine).collect();
+    if plan.glance {
+        records.extend([Records::Glance(plan.main()), Records::GlanceIndexed(plan.main())]);
+    }
+    records
 }
 
 /// How hard to ask.

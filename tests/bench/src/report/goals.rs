@@ -102,7 +102,6 @@ fn goals(results: &Results) -> Vec<Goal> {
         at_most("resident memory, most under any load", resident(Side::Vitrine), 64.0, 32.0, "MiB"),
         at_least("Glance's resident memory ÷ Vitrine's", tenth, 10.0, 10.0),
         at_most("start to the first 200", starts(|start| start.answers), 0.3, 0.1, "s"),
-        at_most("start to the first 200 from the records", starts(|start| start.reads), 0.3, 0.1, "s"),
         at_least("schema document ÷ empty handler", of_nothing(Case::Schema), 0.5, 0.7),
         at_least("404 without database ÷ empty handler", of_nothing(Case::UnknownPath), 0.5, 0.7),
     ]

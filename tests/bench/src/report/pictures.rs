@@ -23,7 +23,7 @@ pub(crate) fn plots(results: &Results, directory: &Path) -> Result<()> {
                 results,
                 "÷ Glance, the same requests (logarithmic)",
                 &[Side::Glance, Side::GlanceIndexed],
-                10.0,
+                1.0,
             ),
         ),
         ("sizes.svg", sizes(results)),
