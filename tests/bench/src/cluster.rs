@@ -22,7 +22,7 @@ use crate::{
 const LOADING: [&str; 7] = [
     "wal_level=minimal",
     "max_wal_senders=0",
-    "max_wal_size=16GB",
+    "max_wal_size=8GB",
     "autovacuum=off",
     "shared_buffers=1GB",
     "max_parallel_maintenance_workers=2",
@@ -32,7 +32,7 @@ const LOADING: [&str; 7] = [
 /// While measuring: Postgres' own defaults, but for these. No checkpoint falls into one measurement and not the other.
 pub(crate) const MEASURING: [&str; 5] = [
     "shared_buffers=256MB",
-    "max_wal_size=16GB",
+    "max_wal_size=8GB",
     "checkpoint_timeout=1h",
     "autovacuum_naptime=1min",
     LOG_LINE_PREFIX,

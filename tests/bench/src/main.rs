@@ -97,7 +97,7 @@ struct Options {
     /// A setting of Vitrine, such as database.pool_size=8; may be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
-    /// Where results, tables and plots go [default: quick: <target>/bench/quick; full: docs/]
+    /// Where results, tables and plots go [default: quick: bench/quick in the target directory; full: docs/]
     #[arg(long, value_name = "DIRECTORY")]
     out: Option<PathBuf>,
     /// Go on with a run that was ended: what its results hold is not measured again
