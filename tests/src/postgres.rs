@@ -4,6 +4,7 @@
 //! instead, and each test's database is dropped when the test lets go of it.
 
 use std::fs;
+use std::io::{Read, Seek, SeekFrom};
 use std::net::TcpListener;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -165,6 +166,14 @@ impl Postgres {
     /// Starts a stopped server again.
     pub fn start(&self) {
         assert!(self.cluster().start(), "the port of the stopped Postgres was taken by another");
+    }
+
+    /// What a private server wrote to its log so far, after the first `known` bytes.
+    pub fn log(&self, known: u64) -> String {
+        let mut log = fs::File::open(self.cluster().directory.join("log")).expect("the server's log");
+        let mut new = Vec::new();
+        log.seek(SeekFrom::Start(known)).and_then(|_| log.read_to_end(&mut new)).expect("what it says");
+        String::from_utf8_lossy(&new).into_owned()
     }
 
     fn cluster(&self) -> &Cluster {

@@ -1,7 +1,7 @@
 //! The exactness attack: 32 clients at once, through two service processes, on one Postgres.
 //!
-//! Six kinds of attack, two hundred rounds each (`VITRINE_TEST_ROUNDS` for more or fewer). After each round the answers and the rows have to be what some order of the
-//! calls, one after the other, would have left.
+//! Seven kinds of attack, two hundred rounds each (`VITRINE_TEST_ROUNDS` for more or fewer). After each round the
+//! answers and the rows have to be what some order of the calls, one after the other, would have left.
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a story fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -226,6 +226,32 @@ async fn a_member_cannot_undo_its_removal_by_accepting_meanwhile() {
         outcome.only(&[(Method::PUT, 200), (Method::PUT, 404), (Method::DELETE, 204), (Method::DELETE, 404)]);
         assert_eq!(outcome.count(Method::DELETE, 204), 1, "round {round}: {outcome:?}");
         assert_eq!(range.rows(&image).await, 0, "round {round}: {outcome:?}");
+    }
+    range.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_many_answers_to_one_offer_each_is_given_and_the_last_one_stands() {
+    let database = Postgres::shared().database();
+    let range = tokio::task::block_in_place(|| Range::new(&database, Keystone::shared()));
+    let statuses = ["accepted", "rejected", "pending"];
+    for round in 0..rounds() {
+        let image = range.image("shared").await;
+        range.call(0, range.share(&image, &range.member.project.id)).await;
+        let path = format!("{image}/members/{}", range.member.project.id);
+        let show = Shot::new(Method::GET, path, &range.member);
+        let shots = (0..CLIENTS).map(|n| match n % 4 {
+            3 => show.clone(),
+            // In some rounds all say the same.
+            _ => range.accept(&image).json(json!({"status": statuses[n % (1 + round % 3)]})),
+        });
+        let outcome = range.volley(shots.collect()).await;
+        assert_eq!(outcome.count(Method::PUT, 200), CLIENTS / 4 * 3, "round {round}: {outcome:?}");
+        assert_eq!(outcome.count(Method::GET, 200), CLIENTS / 4, "round {round}: {outcome:?}");
+        let (_, last) = range.call(0, range.accept(&image).json(json!({"status": "rejected"}))).await;
+        let (_, shown) = range.call(1, show).await;
+        assert_eq!(shown, last, "round {round}");
+        assert_eq!(range.rows(&image).await, 1, "round {round}");
     }
     range.stop();
 }

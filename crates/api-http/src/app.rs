@@ -1,14 +1,14 @@
-//! What handlers share, and the single hop from a request to the blocking threads on which records are read and kept.
+//! What handlers share, and the ways from a request to the records: a round, or a blocking thread of its own.
 
 use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use actix_web::{rt::time::timeout, web};
+use actix_web::web;
 use core_domain::{
     Context, Error, Rules,
     caller::Caller,
@@ -16,9 +16,12 @@ use core_domain::{
     store::Store,
     tokens::Tokens,
 };
-use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout, timeout_at},
+};
 
-use crate::{error::ApiError, metrics::Metrics};
+use crate::{error::ApiError, metrics::Metrics, rounds::Rounds};
 
 /// What the API is told of its surroundings.
 #[derive(Clone, Debug)]
@@ -48,7 +51,17 @@ pub struct App {
     /// them as well.
     seats_for_changes: Arc<Semaphore>,
     waiting: AtomicUsize,
+    pub(crate) rounds: Rounds,
     ping: tokio::sync::Mutex<Option<(Instant, bool)>>,
+}
+
+/// By when a request must have what it needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Times {
+    /// A seat.
+    seat: Instant,
+    /// An answer.
+    pub(crate) answer: Instant,
 }
 
 /// What a use case does to the records.
@@ -80,7 +93,9 @@ impl App {
         metrics: Metrics,
     ) -> Self {
         let seats = settings.connections.max(1);
+        let rounds = Rounds::start(&store, &rules, &metrics);
         Self {
+            rounds,
             store,
             tokens,
             rules,
@@ -99,7 +114,7 @@ impl App {
         caller: Arc<Caller>,
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.run(Access::Read, caller, use_case).await
+        self.run(Access::Read, self.times(), caller, use_case).await
     }
 
     /// Runs a use case that changes the records.
@@ -108,22 +123,27 @@ impl App {
         caller: Arc<Caller>,
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.run(Access::Change, caller, use_case).await
+        self.run(Access::Change, self.times(), caller, use_case).await
     }
 
-    /// Runs one use case for `caller` on a blocking thread: the only way from here to the records.
+    /// The times of a request that starts now.
+    pub(crate) fn times(&self) -> Times {
+        let now = Instant::now();
+        Times { seat: now + self.settings.deadline / 2, answer: now + self.settings.deadline }
+    }
+
+    /// Runs one use case for `caller` on a blocking thread: the way to the records for all but rounds.
     ///
     /// Whoever does not get a seat in half the time there is, or goes away meanwhile, was never there. Whoever has one
-    /// and is not answered in time is refused, and then the change is never made: unless it is being made to last at
-    /// that very moment, which is waited for (the store's own timeouts bound it).
-    async fn run<T: Send + 'static>(
+    /// and is not answered in time is refused, and then the change is never made.
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
         access: Access,
+        times: Times,
         caller: Arc<Caller>,
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let seat = timeout(self.settings.deadline / 2, self.seat(access)).await;
-        let seat = seat.map_err(|late| ApiError::from(Error::Unavailable(Box::new(late))))??;
+        let seat = within(times.seat, None, self.seat(access)).await??;
         let (store, rules) = (Arc::clone(&self.store), Arc::clone(&self.rules));
         let permit = Arc::new(Permit::default());
         let permitted = Arc::clone(&permit);
@@ -133,15 +153,8 @@ impl App {
             drop(seat);
             done
         });
-        tokio::pin!(work);
-        let done = match timeout(self.settings.deadline / 2, &mut work).await {
-            Ok(done) => done,
-            Err(late) if access == Access::Read || permit.withdraw() => {
-                return Err(Error::Unavailable(Box::new(late)).into());
-            }
-            Err(_) => work.await,
-        };
-        match done {
+        let permit = (access == Access::Change).then_some(&*permit);
+        match within(times.answer, permit, work).await? {
             Ok(done) => Ok(done?),
             Err(panicked) => Err(Error::Internal(Box::new(panicked)).into()),
         }
@@ -175,6 +188,21 @@ impl App {
             }
             Err(_) => last.is_some_and(|(when, answer)| answer && when.elapsed() < PING_MEMORY),
         }
+    }
+}
+
+/// Waits for `work` until then. Whoever is not answered in time is refused, and a change with this permit is never made:
+/// unless it is being made to last at that very moment, which is waited for (the store's own timeouts bound it).
+pub(crate) async fn within<T>(
+    until: Instant,
+    permit: Option<&Permit>,
+    work: impl Future<Output = T>,
+) -> Result<T, ApiError> {
+    tokio::pin!(work);
+    match timeout_at(until, &mut work).await {
+        Ok(done) => Ok(done),
+        Err(late) if permit.is_none_or(Permit::withdraw) => Err(Error::Unavailable(Box::new(late)).into()),
+        Err(_) => Ok(work.await),
     }
 }
 

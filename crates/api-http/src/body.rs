@@ -1,6 +1,6 @@
 //! Bodies: read within limits, refused in the order media type (415), size (413), form (400).
 
-use std::{future::Future, pin::Pin};
+use std::{fmt, future::Future, pin::Pin};
 
 use actix_web::{
     FromRequest, HttpRequest, HttpResponse,
@@ -9,8 +9,10 @@ use actix_web::{
     rt::time::timeout,
     web::{self, BytesMut},
 };
+use chrono::{DateTime, Datelike, Timelike, Utc};
+use core_domain::image::ImageId;
 use futures_util::StreamExt;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use crate::{app::App, error::ApiError};
@@ -150,6 +152,27 @@ pub(crate) fn ok<T: Serialize>(body: &T) -> Result<HttpResponse, ApiError> {
 }
 
 /// A time as the API writes it: whole seconds, UTC.
-pub(crate) fn time(at: chrono::DateTime<chrono::Utc>) -> String {
-    at.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+pub(crate) struct Time(pub(crate) DateTime<Utc>);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (day, time) = (self.0.date_naive(), self.0.time());
+        write!(f, "{:04}-{:02}-{:02}T", day.year(), day.month(), day.day())?;
+        write!(f, "{:02}:{:02}:{:02}Z", time.hour(), time.minute(), time.second())
+    }
+}
+
+impl Serialize for Time {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// An image's id as the API writes it.
+pub(crate) struct Id(pub(crate) ImageId);
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
 }

@@ -18,7 +18,7 @@ pub(crate) use self::{attributes::NewImageBody, patch::Patch};
 use crate::{
     app::App,
     auth::Auth,
-    body::{self, Body, ok, time},
+    body::{self, Body, Id, Time, ok},
     error::ApiError,
     page::Query,
     path::ImagePath,
@@ -28,7 +28,7 @@ use crate::{
 /// An image on the wire. What only its data could tell is null as long as there is none.
 #[derive(Serialize)]
 struct ImageBody {
-    id: String,
+    id: Id,
     name: Option<String>,
     status: &'static str,
     visibility: &'static str,
@@ -44,8 +44,8 @@ struct ImageBody {
     checksum: Option<String>,
     os_hash_algo: Option<String>,
     os_hash_value: Option<String>,
-    created_at: String,
-    updated_at: String,
+    created_at: Time,
+    updated_at: Time,
     tags: Vec<String>,
     #[serde(flatten)]
     properties: BTreeMap<String, String>,
@@ -59,7 +59,7 @@ impl From<Image> for ImageBody {
     fn from(image: Image) -> Self {
         let this = format!("/v2/images/{}", image.id);
         Self {
-            id: image.id.to_string(),
+            id: Id(image.id),
             name: image.name,
             status: image.status.as_str(),
             visibility: image.visibility.as_str(),
@@ -75,8 +75,8 @@ impl From<Image> for ImageBody {
             checksum: None,
             os_hash_algo: None,
             os_hash_value: None,
-            created_at: time(image.created_at),
-            updated_at: time(image.updated_at),
+            created_at: Time(image.created_at),
+            updated_at: Time(image.updated_at),
             tags: image.tags.into_iter().collect(),
             properties: image.properties,
             file: format!("{this}/file"),
@@ -139,7 +139,7 @@ pub(crate) async fn show(
     path: ImagePath,
 ) -> Result<HttpResponse, ApiError> {
     let id = path.image()?;
-    let image = app.read(caller, move |cx, store| catalog::show(cx, store, id)).await?;
+    let image = app.show_image(caller, id).await?;
     ok(&ImageBody::from(image))
 }
 

@@ -15,6 +15,7 @@ mod metrics;
 mod page;
 mod path;
 mod request_id;
+mod rounds;
 pub mod routes;
 mod schemas;
 mod tags;

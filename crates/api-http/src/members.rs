@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::{
     app::App,
     auth::Auth,
-    body::{Body, FromJson, ok, time},
+    body::{Body, FromJson, Id, Time, ok},
     error::ApiError,
     page::{self, Query},
     path::{ImagePath, MemberPath},
@@ -22,31 +22,31 @@ use crate::{
 
 /// A membership on the wire; the keys in the order of the API.
 #[derive(Serialize)]
-struct MemberBody {
-    member_id: String,
-    image_id: String,
+struct MemberBody<'a> {
+    member_id: &'a str,
+    image_id: Id,
     status: &'static str,
-    created_at: String,
-    updated_at: String,
+    created_at: Time,
+    updated_at: Time,
     schema: &'static str,
 }
 
-impl From<&Member> for MemberBody {
-    fn from(member: &Member) -> Self {
+impl<'a> From<&'a Member> for MemberBody<'a> {
+    fn from(member: &'a Member) -> Self {
         Self {
-            member_id: member.project.as_str().to_owned(),
-            image_id: member.image.to_string(),
+            member_id: member.project.as_str(),
+            image_id: Id(member.image),
             status: member.status.as_str(),
-            created_at: time(member.created_at),
-            updated_at: time(member.updated_at),
+            created_at: Time(member.created_at),
+            updated_at: Time(member.updated_at),
             schema: "/v2/schemas/member",
         }
     }
 }
 
 #[derive(Serialize)]
-struct MembersBody {
-    members: Vec<MemberBody>,
+struct MembersBody<'a> {
+    members: Vec<MemberBody<'a>>,
     schema: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -111,8 +111,11 @@ pub(crate) async fn list(
     });
     let marker = marker.transpose()?;
     let image: ImageId = path.image()?;
-    let (members, more) =
-        app.read(caller, move |cx, store| sharing::list(cx, store, image, limit, marker.as_ref())).await?;
+    let (members, more) = if limit.is_none() && marker.is_none() {
+        (app.list_members(caller, image).await?, false)
+    } else {
+        app.read(caller, move |cx, store| sharing::list(cx, store, image, limit, marker.as_ref())).await?
+    };
     let next = members
         .last()
         .filter(|_| more)
@@ -131,7 +134,7 @@ pub(crate) async fn show(
     path: MemberPath,
 ) -> Result<HttpResponse, ApiError> {
     let (image, project) = path.ids()?;
-    let member = app.read(caller, move |cx, store| sharing::show(cx, store, image, &project)).await?;
+    let member = app.show_member(caller, image, project).await?;
     ok(&MemberBody::from(&member))
 }
 
@@ -143,8 +146,7 @@ pub(crate) async fn set_status(
     Body(NewStatus(status)): Body<NewStatus>,
 ) -> Result<HttpResponse, ApiError> {
     let (image, project) = path.ids()?;
-    let member =
-        app.change(caller, move |cx, store| sharing::set_status(cx, store, image, &project, status)).await?;
+    let member = app.set_member_status(caller, image, project, status).await?;
     ok(&MemberBody::from(&member))
 }
 

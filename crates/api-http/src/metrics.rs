@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
 /// Counts and times answers, by method, route and status. Cheap to clone; one per process.
 #[derive(Clone, Debug)]
 pub struct Metrics {
     answers: IntCounterVec,
     seconds: HistogramVec,
+    rounds: HistogramVec,
 }
 
 /// From a cached refusal to the deadline.
@@ -33,9 +34,20 @@ impl Metrics {
             .buckets(BUCKETS.to_vec()),
             &["method", "route"],
         )?;
+        let rounds = HistogramVec::new(
+            HistogramOpts::new("vitrine_round_calls", "Calls answered together by one look or write.")
+                .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]),
+            &["call"],
+        )?;
+        registry.register(Box::new(rounds.clone()))?;
         registry.register(Box::new(answers.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
-        Ok(Self { answers, seconds })
+        Ok(Self { answers, seconds, rounds })
+    }
+
+    /// How large the rounds of this kind of call are.
+    pub(crate) fn round(&self, call: &str) -> Histogram {
+        self.rounds.with_label_values(&[call])
     }
 
     pub(crate) fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {

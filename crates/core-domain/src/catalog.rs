@@ -128,7 +128,12 @@ pub fn create(cx: Context<'_>, store: &dyn Store, new: NewImage) -> Result<Image
 /// # Errors
 /// Unseen, or refused by `get_image`: both [`crate::error::Missing::Image`].
 pub fn show(cx: Context<'_>, store: &dyn Store, id: ImageId) -> Result<Image> {
-    let (image, is_member) = store.image(id, cx.caller.project.as_ref())?.ok_or_else(|| unseen(id))?;
+    shown(cx, id, store.image(id, cx.caller.project.as_ref())?)
+}
+
+/// What [`show`] makes of what it saw.
+pub(crate) fn shown(cx: Context<'_>, id: ImageId, found: Option<(Image, bool)>) -> Result<Image> {
+    let (image, is_member) = found.ok_or_else(|| unseen(id))?;
     let access = image.access();
     seen(cx, id, Some(&access), is_member)?;
     if may_get(cx, &access) { Ok(image) } else { Err(unseen(id)) }

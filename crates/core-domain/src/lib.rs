@@ -10,6 +10,7 @@ pub mod member;
 pub mod permit;
 pub mod policy;
 pub mod project;
+pub mod round;
 pub mod sharing;
 pub mod store;
 #[cfg(feature = "testing")]

@@ -30,7 +30,11 @@ impl Permit {
         self.0.compare_exchange(OPEN, WITHDRAWN, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
-    fn take(&self) -> Result<()> {
+    /// Uses it.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it was taken back.
+    pub(crate) fn take(&self) -> Result<()> {
         match self.0.compare_exchange(OPEN, TAKEN, Ordering::AcqRel, Ordering::Acquire) {
             // A change that looks again after a contention has taken it already.
             Ok(_) | Err(TAKEN) => Ok(()),

@@ -11,7 +11,7 @@ use crate::{
     member::{Member, MemberStatus},
     policy::Action,
     project::ProjectId,
-    store::{MembersPage, Store, Viewer, retry},
+    store::{MembersPage, Roll, Sight, Store, Viewer, retry},
     visibility::{seen, unseen},
 };
 
@@ -63,18 +63,12 @@ pub fn list(
     limit: Option<usize>,
     marker: Option<&ProjectId>,
 ) -> Result<(Vec<Member>, bool)> {
-    let may_list = |access: &ImageAccess, is_member: bool| {
-        seen(cx, image, Some(access), is_member)?;
-        must_be_shared(access)?;
-        // Whoever is neither owner nor admin sees its own row only, and is asked about that one, if it has one.
-        cx.may(Action::GetMembers, access, cx.caller.project.as_ref().filter(|_| is_member))
-    };
     let after = match marker {
         None => None,
         Some(marker) => {
             let sight =
                 store.sight(image, cx.caller.project.as_ref(), marker)?.ok_or_else(|| unseen(image))?;
-            may_list(&sight.image, sight.is_member)?;
+            may_list(cx, image, &sight.image, sight.is_member)?;
             let listed = sight.member.filter(|_| knows_row(cx, &sight.image, marker));
             let row = listed.ok_or_else(|| {
                 Error::invalid(format!("The marker {marker} is not a member of the image that you can see."))
@@ -84,9 +78,7 @@ pub fn list(
     };
     let viewer = Viewer { project: cx.caller.project.as_ref(), admin: cx.is_admin() };
     let page = MembersPage { after, limit: limit.map(|limit| limit.saturating_add(1)) };
-    let roll = store.members(image, viewer, &page)?.ok_or_else(|| unseen(image))?;
-    may_list(&roll.image, roll.is_member)?;
-    let mut members = roll.members;
+    let mut members = listed(cx, image, store.members(image, viewer, &page)?)?;
     let more = limit.is_some_and(|limit| members.len() > limit);
     if let Some(limit) = limit {
         members.truncate(limit);
@@ -94,12 +86,36 @@ pub fn list(
     Ok((members, more))
 }
 
+/// What [`list`] makes of the members it saw.
+pub(crate) fn listed(cx: Context<'_>, image: ImageId, roll: Option<Roll>) -> Result<Vec<Member>> {
+    let roll = roll.ok_or_else(|| unseen(image))?;
+    may_list(cx, image, &roll.image, roll.is_member)?;
+    Ok(roll.members)
+}
+
+fn may_list(cx: Context<'_>, image: ImageId, access: &ImageAccess, is_member: bool) -> Result<()> {
+    seen(cx, image, Some(access), is_member)?;
+    must_be_shared(access)?;
+    // Whoever is neither owner nor admin sees its own row only, and is asked about that one, if it has one.
+    cx.may(Action::GetMembers, access, cx.caller.project.as_ref().filter(|_| is_member))
+}
+
 /// One membership.
 ///
 /// # Errors
 /// Every refusal is [`Error::NotFound`] (API v2.2, members: show).
 pub fn show(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &ProjectId) -> Result<Member> {
-    let sight = store.sight(image, cx.caller.project.as_ref(), project)?.ok_or_else(|| unseen(image))?;
+    shown(cx, image, project, store.sight(image, cx.caller.project.as_ref(), project)?)
+}
+
+/// What [`show`] makes of what it saw.
+pub(crate) fn shown(
+    cx: Context<'_>,
+    image: ImageId,
+    project: &ProjectId,
+    sight: Option<Sight>,
+) -> Result<Member> {
+    let sight = sight.ok_or_else(|| unseen(image))?;
     seen(cx, image, Some(&sight.image), sight.is_member)?;
     let missing = || Error::NotFound(Missing::Member(image, project.clone()));
     if must_be_shared(&sight.image).is_err() {
@@ -124,25 +140,37 @@ pub fn set_status(
     status: MemberStatus,
 ) -> Result<Member> {
     retry(|| {
-        let sight = store.sight(image, cx.caller.project.as_ref(), project)?.ok_or_else(|| unseen(image))?;
-        seen(cx, image, Some(&sight.image), sight.is_member)?;
-        must_be_shared(&sight.image)?;
-        let access = &sight.image;
-        let own = cx.caller.is_in(Some(project));
-        if access.owner.is_none() && !own && !cx.is_admin() {
-            return Err(Error::Denied(Denied::NoOwner(project.clone())));
-        }
-        // The owner's side is refused whether or not there is such a member: its own list tells it that.
-        if !own && !cx.is_admin() && cx.caller.is_in(access.owner.as_ref()) {
-            cx.may(Action::ModifyMember, access, Some(project))
-                .map_err(|_| Error::Denied(Denied::OwnerAnswers(project.clone())))?;
-        }
-        if sight.member.is_none() || !knows_row(cx, access, project) {
-            return Err(Error::NotFound(Missing::Member(image, project.clone())));
-        }
-        cx.may(Action::ModifyMember, access, Some(project))?;
-        store.set_status(access, project, status, cx.now)
+        let sight = store.sight(image, cx.caller.project.as_ref(), project)?;
+        let access = answerable(cx, image, project, sight)?;
+        store.set_status(&access, project, status, cx.now)
     })
+}
+
+/// Whether [`set_status`] may go on, from what it saw: the image as it must still be then.
+pub(crate) fn answerable(
+    cx: Context<'_>,
+    image: ImageId,
+    project: &ProjectId,
+    sight: Option<Sight>,
+) -> Result<ImageAccess> {
+    let sight = sight.ok_or_else(|| unseen(image))?;
+    seen(cx, image, Some(&sight.image), sight.is_member)?;
+    must_be_shared(&sight.image)?;
+    let access = &sight.image;
+    let own = cx.caller.is_in(Some(project));
+    if access.owner.is_none() && !own && !cx.is_admin() {
+        return Err(Error::Denied(Denied::NoOwner(project.clone())));
+    }
+    // The owner's side is refused whether or not there is such a member: its own list tells it that.
+    if !own && !cx.is_admin() && cx.caller.is_in(access.owner.as_ref()) {
+        cx.may(Action::ModifyMember, access, Some(project))
+            .map_err(|_| Error::Denied(Denied::OwnerAnswers(project.clone())))?;
+    }
+    if sight.member.is_none() || !knows_row(cx, access, project) {
+        return Err(Error::NotFound(Missing::Member(image, project.clone())));
+    }
+    cx.may(Action::ModifyMember, access, Some(project))?;
+    Ok(sight.image)
 }
 
 /// Takes a project's membership away. When this has answered, no later read by that project succeeds by it.

@@ -35,6 +35,14 @@ pub trait Store: Send + Sync {
     /// As said above.
     fn sight(&self, image: ImageId, caller: Option<&ProjectId>, member: &ProjectId) -> Result<Option<Sight>>;
 
+    /// [`Store::sight`] for several at once, in the order asked; each sees a moment that is not before this call.
+    ///
+    /// # Errors
+    /// As said above; then none of them was answered.
+    fn sights(&self, asked: &[SightOf<'_>]) -> Result<Vec<Option<Sight>>> {
+        asked.iter().map(|one| self.sight(one.image, one.caller, one.member)).collect()
+    }
+
     /// One look at an image and those of its members that `viewer` sees: all for its owner and for admins, its own
     /// otherwise. Ordered by creation, then project. `None`: no such image.
     ///
@@ -42,11 +50,28 @@ pub trait Store: Send + Sync {
     /// As said above.
     fn members(&self, image: ImageId, viewer: Viewer<'_>, page: &MembersPage) -> Result<Option<Roll>>;
 
+    /// [`Store::members`] for several at once, all of their members each, in the order asked; each sees a moment that is
+    /// not before this call.
+    ///
+    /// # Errors
+    /// As said above; then none of them was answered.
+    fn rolls(&self, asked: &[(ImageId, Viewer<'_>)]) -> Result<Vec<Option<Roll>>> {
+        asked.iter().map(|(image, viewer)| self.members(*image, *viewer, &MembersPage::default())).collect()
+    }
+
     /// One look at a whole image, and at whether `caller` has a membership in it. `None`: no such image.
     ///
     /// # Errors
     /// As said above.
     fn image(&self, id: ImageId, caller: Option<&ProjectId>) -> Result<Option<(Image, bool)>>;
+
+    /// [`Store::image`] for several at once, in the order asked; each sees a moment that is not before this call.
+    ///
+    /// # Errors
+    /// As said above; then none of them was answered.
+    fn whole_images(&self, asked: &[(ImageId, Option<&ProjectId>)]) -> Result<Vec<Option<(Image, bool)>>> {
+        asked.iter().map(|(id, caller)| self.image(*id, *caller)).collect()
+    }
 
     /// The page of images that `listing` asks for, in its order, one more than its limit if there are more.
     ///
@@ -66,6 +91,17 @@ pub trait Store: Send + Sync {
         status: MemberStatus,
         now: DateTime<Utc>,
     ) -> Result<Option<Member>>;
+
+    /// [`Store::set_status`] for several at once, as if one after another in this order. One that cannot be done
+    /// together with the others at once, because somebody else holds its membership, say, is `None` too: nothing was
+    /// done, and [`Store::set_status`] will tell.
+    ///
+    /// # Errors
+    /// As said above; then none of them was done, or, where the connection was lost in the very act, all or none.
+    fn set_statuses(&self, changes: &[StatusChange<'_>]) -> Result<Vec<Option<Member>>> {
+        let alone = |one: &StatusChange<'_>| self.set_status(one.seen, one.member, one.status, one.now);
+        Ok(changes.iter().map(|one| alone(one).ok().flatten()).collect())
+    }
 
     /// Ends a membership. `false`, and nothing done: the image is not what `seen` says any more, or there is no such
     /// membership.
@@ -142,6 +178,30 @@ pub struct Sight {
     pub is_member: bool,
     /// The membership asked about.
     pub member: Option<Member>,
+}
+
+/// What one of [`Store::sights`] is to look at; the parameters of [`Store::sight`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SightOf<'a> {
+    /// The image.
+    pub image: ImageId,
+    /// The caller's project.
+    pub caller: Option<&'a ProjectId>,
+    /// The project whose membership is asked about.
+    pub member: &'a ProjectId,
+}
+
+/// One of [`Store::set_statuses`]; the parameters of [`Store::set_status`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusChange<'a> {
+    /// The image as it was when the change was decided on.
+    pub seen: &'a ImageAccess,
+    /// The project whose membership it is.
+    pub member: &'a ProjectId,
+    /// What it becomes.
+    pub status: MemberStatus,
+    /// When.
+    pub now: DateTime<Utc>,
 }
 
 /// What [`Store::members`] sees.

@@ -1,6 +1,8 @@
 //! The five use cases on members as tables: who calls, about which image, with which membership, and what comes of it.
 #![allow(clippy::unwrap_used, reason = "a test stops where it was surprised")]
 
+use std::{fmt::Debug, sync::Arc};
+
 use core_domain::{
     Caller, Context, Error, Result, Rules,
     caller::PrivateImages,
@@ -9,7 +11,7 @@ use core_domain::{
     member::{Member, MemberStatus},
     policy::Action,
     project::{ProjectId, UserId},
-    sharing,
+    round, sharing,
     store::{MembersPage, Store, Viewer},
     testing::{
         builders::{an_image, at, caller, project},
@@ -41,6 +43,18 @@ fn word<T>(result: Result<T>) -> &'static str {
         Err(Error::Invalid(_)) => "nonsense",
         Err(Error::Contention(_) | Error::Unavailable(_) | Error::Internal(_)) => "fault",
     }
+}
+
+/// What came of a call alone, which must be what came of it in a round.
+fn same<T: Debug + PartialEq>(alone: Result<T>, together: Vec<round::Outcome<T>>) -> Result<T> {
+    let mut together = together;
+    let Some(Some(together)) = together.pop() else { panic!("left to go alone") };
+    match (&alone, &together) {
+        (Ok(alone), Ok(together)) => assert_eq!(alone, together),
+        (Err(alone), Err(together)) => assert_eq!(alone.to_string(), together.to_string()),
+        (alone, together) => panic!("{alone:?} alone, {together:?} in a round"),
+    }
+    alone
 }
 
 /// An image in a store of its own; «guest» is a member if it has a status.
@@ -79,16 +93,32 @@ impl Scene {
     }
 
     fn list(&self, caller: &Caller) -> Result<(Vec<Member>, bool)> {
-        sharing::list(self.context(caller), self.store.as_ref(), self.image, None, None)
+        let alone = sharing::list(self.context(caller), self.store.as_ref(), self.image, None, None);
+        let call = round::Call { caller: Arc::new(caller.clone()), image: self.image, what: (), now: at(60) };
+        let together = round::list_members(&self.rules, self.store.as_ref(), &[call]);
+        same(alone.map(|(members, _)| members), together).map(|members| (members, false))
     }
 
     fn show(&self, caller: &Caller, member: &str) -> Result<Member> {
-        sharing::show(self.context(caller), self.store.as_ref(), self.image, &project(member))
+        let alone = sharing::show(self.context(caller), self.store.as_ref(), self.image, &project(member));
+        let together = round::show_member(&self.rules, self.store.as_ref(), &[self.call(caller, member)]);
+        same(alone, together)
     }
 
     fn set_status(&self, caller: &Caller, member: &str, status: MemberStatus) -> Result<Member> {
+        let call = round::SetStatus { membership: self.call(caller, member), status, permit: Arc::default() };
+        let together = round::set_status(&self.rules, self.store.as_ref(), &[call]);
         let member = project(member);
-        sharing::set_status(self.context(caller), self.store.as_ref(), self.image, &member, status)
+        // Setting what is set already answers the same.
+        same(
+            sharing::set_status(self.context(caller), self.store.as_ref(), self.image, &member, status),
+            together,
+        )
+    }
+
+    fn call(&self, caller: &Caller, member: &str) -> round::Call<ProjectId> {
+        let caller = Arc::new(caller.clone());
+        round::Call { caller, image: self.image, what: project(member), now: at(60) }
     }
 
     fn remove(&self, caller: &Caller, member: &str) -> Result<()> {

@@ -1,12 +1,15 @@
 //! Who sees an image and whose list holds it: two rules that must agree, tried on random images, members and callers.
 #![allow(clippy::unwrap_used, reason = "a test stops where it was surprised")]
 
+use std::sync::Arc;
+
 use core_domain::{
     Caller, Context, Rules, catalog,
     image::{Image, ImageId, Visibility},
     listing::{Listing, MemberStatusFilter, VisibilityFilter},
     member::{Member, MemberStatus},
     project::UserId,
+    round::{self, Call},
     sharing,
     store::Store,
     testing::{
@@ -78,7 +81,11 @@ fn listed(
 
 fn is_shown(caller: &Caller, store: &dyn Store, image: ImageId) -> bool {
     let rules = Rules::default();
-    catalog::show(Context { caller, rules: &rules, now: at(1) }, store, image).is_ok()
+    let alone = catalog::show(Context { caller, rules: &rules, now: at(1) }, store, image).is_ok();
+    let call = Call { caller: Arc::new(caller.clone()), image, what: (), now: at(1) };
+    let together = round::show_image(&rules, store, &[call]).pop().flatten().map(|shown| shown.is_ok());
+    assert_eq!(together, Some(alone), "in a round");
+    alone
 }
 
 const FILTERS: [MemberStatusFilter; 4] = [

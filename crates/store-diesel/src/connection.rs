@@ -58,6 +58,8 @@ pub(crate) struct Connection {
 pub(crate) enum Purpose {
     /// Calls; a SQLite file must be there.
     Calls,
+    /// Rounds of calls, by statements whose arrays' lengths tell a planner nothing.
+    Rounds,
     /// Looking at the schema; the same.
     Looking,
     /// Changing the schema: takes as long as it takes, and may make a SQLite file.
@@ -96,6 +98,17 @@ impl Connection {
             self.breaks.fetch_add(1, Ordering::Relaxed);
         }
         done
+    }
+
+    /// Runs a statement that only Postgres knows; `None` if this is another database.
+    pub(crate) fn run_on_postgres<T>(
+        &mut self,
+        work: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<Option<T>, Fault> {
+        self.run(|any| match any {
+            AnyConnection::Postgres(postgres) => work(postgres).map(Some),
+            AnyConnection::Sqlite(_) => Ok(None),
+        })
     }
 
     /// Whether it may go back to the pool.
@@ -220,8 +233,11 @@ const SPECIAL: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 fn postgres_session(config: &Config, purpose: Purpose) -> String {
     // A migration may take long, and so may its turn; what it waits for must not.
     let statement = if purpose == Purpose::Migrating { 0 } else { config.statement_timeout.as_millis() };
+    // Planned for the arrays of one round, a statement would be planned anew for most others.
+    let plans = if purpose == Purpose::Rounds { "SET plan_cache_mode = force_generic_plan;" } else { "" };
     format!(
-        "SET statement_timeout = {statement}; SET lock_timeout = {}; SET idle_in_transaction_session_timeout = {}",
+        "{plans} SET statement_timeout = {statement}; SET lock_timeout = {}; \
+         SET idle_in_transaction_session_timeout = {}",
         config.lock_timeout.as_millis(),
         config.idle_in_transaction_timeout.as_millis(),
     )
@@ -230,7 +246,9 @@ fn postgres_session(config: &Config, purpose: Purpose) -> String {
 fn sqlite_session(config: &Config, purpose: Purpose) -> String {
     let wait = match purpose {
         // A change is tried ATTEMPTS times: together these wait for as long as a lock may take.
-        Purpose::Calls | Purpose::Looking => config.lock_timeout.as_millis() / ATTEMPTS as u128,
+        Purpose::Calls | Purpose::Rounds | Purpose::Looking => {
+            config.lock_timeout.as_millis() / ATTEMPTS as u128
+        }
         Purpose::Migrating => 60_000,
     };
     // WAL: readers see the state before a change while it is under way. FULL: what is committed survives a power cut.

@@ -19,9 +19,9 @@ use crate::{
 };
 
 /// Stands between tags, and between properties, where several come as one text. The domain keeps no such character.
-const UNIT: &str = "\u{1f}";
+pub(crate) const UNIT: &str = "\u{1f}";
 /// Stands between a property's name and its value.
-const RECORD: &str = "\u{1e}";
+pub(crate) const RECORD: &str = "\u{1e}";
 
 /// A row of `images`, for reading and inserting.
 #[derive(Insertable, Queryable)]
@@ -43,7 +43,7 @@ pub(crate) struct ImageRow {
 }
 
 /// A whole image: its row, its tags in one text, its properties in another.
-type Whole = (ImageRow, Option<String>, Option<String>);
+pub(crate) type Whole = (ImageRow, Option<String>, Option<String>);
 
 /// The columns of [`Whole`], for a select from `images`.
 macro_rules! whole {
@@ -168,7 +168,7 @@ impl From<&Image> for ImageRow {
     }
 }
 
-fn image((row, tags, properties): Whole) -> Result<Image, Fault> {
+pub(crate) fn image((row, tags, properties): Whole) -> Result<Image, Fault> {
     let ImageAccess { id, owner, visibility } = access((row.id, row.owner, row.visibility))?;
     Ok(Image {
         id,

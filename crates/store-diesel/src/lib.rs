@@ -7,6 +7,7 @@ mod images;
 mod members;
 mod migrate;
 mod pool;
+mod rounds;
 mod schema;
 mod store;
 

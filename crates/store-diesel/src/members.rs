@@ -1,19 +1,20 @@
 //! The SQL of memberships.
 
+mod roll;
+
 use chrono::{DateTime, NaiveDateTime, Utc};
 use core_domain::{
     image::{Image, ImageAccess, ImageId},
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{MembersPage, Roll, Sight, Viewer},
+    store::Sight,
 };
 use diesel::{
     dsl::{case_when, exists},
-    expression::AsExpression,
     prelude::*,
-    sql_types::Bool,
 };
 
+pub(crate) use self::roll::roll;
 use crate::{
     connection::Connection,
     error::{Fault, read},
@@ -22,7 +23,7 @@ use crate::{
 };
 
 /// What is read of a membership: project, status, times of creation and change.
-type MemberRow = (String, String, NaiveDateTime, NaiveDateTime);
+pub(crate) type MemberRow = (String, String, NaiveDateTime, NaiveDateTime);
 
 /// The columns of [`MemberRow`].
 macro_rules! member_row {
@@ -37,13 +38,7 @@ macro_rules! member_row {
 }
 
 /// What is read of an image when it is about members.
-type AccessRow = (Key, Option<String>, String);
-
-/// Earlier than any membership; SQLite compares times as text, so it has four digits for the year.
-const LONG_AGO: NaiveDateTime = match chrono::NaiveDate::from_ymd_opt(1000, 1, 1) {
-    Some(day) => day.and_time(chrono::NaiveTime::MIN),
-    None => NaiveDateTime::MIN,
-};
+pub(crate) type AccessRow = (Key, Option<String>, String);
 
 /// [`core_domain::store::Store::sight`]: one statement.
 pub(crate) fn sight(
@@ -84,74 +79,6 @@ pub(crate) fn sight(
         is_member: own.is_some(),
         member: asked.map(|row| domain(image, row)).transpose()?,
     }))
-}
-
-/// [`core_domain::store::Store::members`]: one statement, whose rows repeat the image and the viewer's own membership.
-///
-/// The page is an inner select with its own limit, so that a long list costs no more than its page, and nothing at all
-/// (the first condition is asked once) for whoever sees only its own row.
-pub(crate) fn roll(
-    connection: &mut Connection,
-    image: ImageId,
-    viewer: Viewer<'_>,
-    page: &MembersPage,
-) -> Result<Option<Roll>, Fault> {
-    let (own, listed) = diesel::alias!(image_members as own, image_members as listed);
-    let owned = diesel::alias!(images as owned);
-    let id = Key(image.uuid());
-    let project = viewer.project.map(ToString::to_string);
-    let (time, last) = match &page.after {
-        Some((time, last)) => (kept(*time), last.to_string()),
-        None => (LONG_AGO, String::new()),
-    };
-    let limit = page.limit.map_or(i64::MAX, |limit| i64::try_from(limit).unwrap_or(i64::MAX));
-    let sees_all = AsExpression::<Bool>::as_expression(viewer.admin).or(exists(
-        owned.filter(owned.field(images::id).eq(id)).filter(owned.field(images::owner).eq(project.clone())),
-    ));
-    let on_page = image_members::table
-        .filter(image_members::image_id.eq(id))
-        .filter(sees_all)
-        // Said twice, so that an index can start there.
-        .filter(image_members::created_at.ge(time))
-        .filter(image_members::created_at.gt(time).or(image_members::member_id.gt(last.clone())))
-        .order_by((image_members::created_at, image_members::member_id))
-        .limit(limit)
-        .select(image_members::member_id);
-    let found: Vec<(AccessRow, Option<MemberRow>, Option<MemberRow>)> = connection.run(|any| {
-        images::table
-            .left_join(
-                own.on(own
-                    .field(image_members::image_id)
-                    .eq(images::id)
-                    .and(own.field(image_members::member_id).nullable().eq(project))),
-            )
-            .left_join(
-                listed.on(listed
-                    .field(image_members::image_id)
-                    .eq(images::id)
-                    .and(listed.field(image_members::member_id).eq_any(on_page))),
-            )
-            .filter(images::id.eq(id))
-            .order_by((listed.field(image_members::created_at), listed.field(image_members::member_id)))
-            .select((
-                (images::id, images::owner, images::visibility),
-                own.fields(member_row!()).nullable(),
-                listed.fields(member_row!()).nullable(),
-            ))
-            .load(any)
-    })?;
-    let mut rows = found.into_iter();
-    let Some((first, own, listed)) = rows.next() else { return Ok(None) };
-    let (seen, is_member) = (access(first)?, own.is_some());
-    let is_owner = seen.owner.is_some() && seen.owner.as_ref() == viewer.project;
-    let members: Vec<MemberRow> = if viewer.admin || is_owner {
-        listed.into_iter().chain(rows.filter_map(|(_, _, listed)| listed)).collect()
-    } else {
-        let is_behind = |row: &MemberRow| (row.2, row.0.as_str()) > (time, last.as_str());
-        own.into_iter().filter(is_behind).take(page.limit.unwrap_or(usize::MAX)).collect()
-    };
-    let members = members.into_iter().map(|row| domain(image, row)).collect::<Result<_, _>>()?;
-    Ok(Some(Roll { image: seen, is_member, members }))
 }
 
 /// That the image still is what `$seen` says. No owner is empty, so that the empty text stands for none.
@@ -248,7 +175,10 @@ pub(crate) fn insert(connection: &mut Connection, image: &Image, member: &Member
         .map(drop)
 }
 
-fn domain(image: ImageId, (project, status, created_at, updated_at): MemberRow) -> Result<Member, Fault> {
+pub(crate) fn domain(
+    image: ImageId,
+    (project, status, created_at, updated_at): MemberRow,
+) -> Result<Member, Fault> {
     Ok(Member {
         image,
         project: read(ProjectId::parse(&project))?,

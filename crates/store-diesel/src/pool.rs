@@ -57,12 +57,16 @@ pub(crate) enum Use {
 }
 
 impl Pool {
-    pub(crate) fn open(config: &Config) -> Self {
+    pub(crate) fn open(config: &Config, purpose: Purpose, size: u32) -> Self {
         let is_away = Arc::new(AtomicBool::new(false));
-        let maker =
-            Maker { config: config.clone(), breaks: Breaks::default(), is_away: Arc::clone(&is_away) };
+        let maker = Maker {
+            config: config.clone(),
+            purpose,
+            breaks: Breaks::default(),
+            is_away: Arc::clone(&is_away),
+        };
         let pool = r2d2::Pool::builder()
-            .max_size(config.pool_size)
+            .max_size(size)
             .connection_timeout(config.connection_timeout)
             .test_on_check_out(false)
             // The last failure to connect comes with the error of whoever waits for a connection.
@@ -129,6 +133,7 @@ impl Pool {
 /// Makes connections.
 pub(crate) struct Maker {
     config: Config,
+    purpose: Purpose,
     breaks: Breaks,
     /// Whether the last attempt to connect failed.
     is_away: Arc<AtomicBool>,
@@ -145,7 +150,7 @@ impl ManageConnection for Maker {
     type Error = ConnectionError;
 
     fn connect(&self) -> Result<Connection, ConnectionError> {
-        let opened = Connection::open(&self.config, Purpose::Calls, &self.breaks);
+        let opened = Connection::open(&self.config, self.purpose, &self.breaks);
         self.is_away.store(opened.is_err(), Ordering::Relaxed);
         opened
     }

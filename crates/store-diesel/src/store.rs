@@ -8,20 +8,26 @@ use core_domain::{
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{MembersPage, Roll, Sight, Store, Tx, Viewer},
+    store::{MembersPage, Roll, Sight, SightOf, StatusChange, Store, Tx, Viewer},
 };
 
 use crate::{
     config::Config,
+    connection::Purpose,
     error::{Fault, impossible},
     images, members,
     pool::{Figures, Loan, Pool, Use},
+    rounds,
 };
 
 /// Records in Postgres or SQLite.
 pub struct DieselStore {
     pool: Pool,
+    rounds: Pool,
 }
+
+/// Connections for rounds, beside those of `Config::pool_size`: one for each kind of call that has them.
+const ROUNDS: u32 = 4;
 
 impl DieselStore {
     /// A store at `config`'s address. Connections are opened in the background and whenever one is missing, so this
@@ -30,7 +36,9 @@ impl DieselStore {
     /// # Errors
     /// [`core_domain::Error::Invalid`] for a configuration that cannot work.
     pub fn open(config: &Config) -> Result<Self> {
-        Ok(Self { pool: Pool::open(config.checked()?) })
+        let config = config.checked()?;
+        let pool = Pool::open(config, Purpose::Calls, config.pool_size);
+        Ok(Self { pool, rounds: Pool::open(config, Purpose::Rounds, ROUNDS) })
     }
 
     /// How many connections there are now.
@@ -49,12 +57,24 @@ impl Store for DieselStore {
         Ok(self.pool.read(|connection| members::sight(connection, image, caller, member))?)
     }
 
+    fn sights(&self, asked: &[SightOf<'_>]) -> Result<Vec<Option<Sight>>> {
+        Ok(self.rounds.read(|connection| rounds::sights(connection, asked))?)
+    }
+
     fn members(&self, image: ImageId, viewer: Viewer<'_>, page: &MembersPage) -> Result<Option<Roll>> {
         Ok(self.pool.read(|connection| members::roll(connection, image, viewer, page))?)
     }
 
     fn image(&self, id: ImageId, caller: Option<&ProjectId>) -> Result<Option<(Image, bool)>> {
         Ok(self.pool.read(|connection| images::find(connection, id, caller))?)
+    }
+
+    fn rolls(&self, asked: &[(ImageId, Viewer<'_>)]) -> Result<Vec<Option<Roll>>> {
+        Ok(self.rounds.read(|connection| rounds::rolls(connection, asked))?)
+    }
+
+    fn whole_images(&self, asked: &[(ImageId, Option<&ProjectId>)]) -> Result<Vec<Option<(Image, bool)>>> {
+        Ok(self.rounds.read(|connection| rounds::whole_images(connection, asked))?)
     }
 
     fn images(&self, listing: &Listing) -> Result<Vec<Image>> {
@@ -70,6 +90,11 @@ impl Store for DieselStore {
     ) -> Result<Option<Member>> {
         let mut connection = self.pool.lend(Use::Write)?;
         Ok(members::set_status(&mut connection, seen, member, status, now)?)
+    }
+
+    fn set_statuses(&self, changes: &[StatusChange<'_>]) -> Result<Vec<Option<Member>>> {
+        let mut connection = self.rounds.lend(Use::Write)?;
+        Ok(rounds::set_statuses(&mut connection, changes)?)
     }
 
     fn delete_member(&self, seen: &ImageAccess, member: &ProjectId) -> Result<bool> {

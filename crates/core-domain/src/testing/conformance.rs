@@ -12,6 +12,7 @@ mod images;
 mod listing;
 mod members;
 mod random;
+mod rounds;
 mod together;
 
 use crate::{
@@ -105,10 +106,16 @@ suite! { $
         a_list_has_whole_images,
         a_list_has_one_more_than_its_limit_if_there_are_more,
         a_shared_image_is_listed_once_accepted,
+        memberships_of_images_that_are_not_for_the_list_are_walked_past,
         texts_are_ordered_by_their_bytes_and_none_is_empty,
         a_list_goes_on_after_an_image_that_is_gone,
         every_list_agrees_with_the_predicate,
         walking_pages_gives_each_image_once_in_order,
+    }
+    rounds {
+        many_looks_see_what_each_alone_would,
+        many_statuses_become_what_each_in_turn_would_make_them,
+        of_many_answers_for_one_membership_each_has_its_own,
     }
     together {
         the_limit_of_members_is_exact,

@@ -1,186 +1,169 @@
 //! The list of images: [`Listing`] said in SQL. `Listing::holds` and `Listing::compare` say the same in Rust, and the
 //! conformance suite compares the two.
+//!
+//! A page costs what it holds, not what the catalogue holds (`docs/adr/0007`): the list is cut into [`Range`]s that have
+//! no image in common; each is read from an index, in order, behind the marker, up to a limit of its own; the first of
+//! them all are the page, and only for those tags and properties are looked up. All of it is one statement:
+//!
+//! ```sql
+//! SELECT …, (SELECT string_agg(…) FROM image_tags …), … FROM (SELECT * FROM (
+//!     SELECT * FROM (SELECT … FROM images WHERE visibility = … AND hidden = … ORDER BY … LIMIT 32) AS part
+//!     UNION ALL …
+//! ) AS images ORDER BY … LIMIT …) AS images ORDER BY …
+//! ```
+//!
+//! | order | what is read |
+//! |---|---|
+//! | by creation (the default), either way | of each range an index range: the page |
+//! | by name | the same, but every image shared with the project, for a membership knows no name |
+//! | by anything else | everything within reach: an admin's list reads the catalogue |
+//!
+//! Names, ids and tags to filter by are found by index; other filters are applied along the way, so that a list of what
+//! is rare reads on until the page is full or the range ends.
 
-use core_domain::{
-    image::{Image, Visibility},
-    listing::{Direction, Listing, MemberStatusFilter, SortKey, VisibilityFilter},
-    member::MemberStatus,
-};
+mod filter;
+mod order;
+mod range;
+
+use core_domain::{image::Image, listing::Listing};
 use diesel::{
-    BoxableExpression, dsl::exists, expression::expression_types::NotSelectable, prelude::*, sql_types::Bool,
+    QueryResult,
+    prelude::*,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    sql_types::{BigInt, Nullable, Text},
 };
 
-use super::{RECORD, UNIT, Whole, image, kept, whole};
+use self::{order::Order, range::Range};
+use super::{RECORD, UNIT, Whole, image, whole};
 use crate::{
     connection::{Connection, MultiBackend},
     error::Fault,
-    schema::{Key, coalesce, image_members, image_properties, image_tags, images, string_agg},
+    schema::{image_properties, image_tags, images, string_agg},
 };
 
-/// A condition on `images`.
-type Condition<'a> = Box<dyn BoxableExpression<images::table, MultiBackend, SqlType = Bool> + 'a>;
-
-/// A key of the order.
-type Order = Box<dyn BoxableExpression<images::table, MultiBackend, SqlType = NotSelectable>>;
+/// A piece of SQL with its values.
+type Fragment<'a> = Box<dyn QueryFragment<MultiBackend> + 'a>;
 
 /// One page: one statement.
 pub(crate) fn list(connection: &mut Connection, listing: &Listing) -> Result<Vec<Image>, Fault> {
-    let mut query = images::table.select(whole!()).into_boxed::<MultiBackend>();
-    for condition in conditions(listing) {
-        query = query.filter(condition);
+    let page = Page::of(listing);
+    if page.parts.is_empty() {
+        return Ok(Vec::new());
     }
-    if let Some(condition) = listing.after.as_deref().and_then(|after| behind(listing, after)) {
-        query = query.filter(condition);
-    }
-    for (key, direction) in listing.order() {
-        if let Some(order) = order(key, direction) {
-            query = query.then_order_by(order);
-        }
-    }
-    let query = query.limit(i64::try_from(listing.limit).unwrap_or(i64::MAX).saturating_add(1));
-    let found: Vec<Whole> = connection.run(|any| query.load(any))?;
+    let found: Vec<Whole> = connection.run(|any| page.load(any))?;
     found.into_iter().map(image).collect()
 }
 
-/// `Listing::holds`, each condition apart.
-fn conditions(listing: &Listing) -> Vec<Condition<'_>> {
-    let mut all: Vec<Condition<'_>> = vec![Box::new(images::hidden.eq(listing.hidden))];
-    all.extend(within_reach(listing));
-    all.extend(of_visibility(listing));
-    if let Some(owner) = &listing.owner {
-        all.push(Box::new(images::owner.assume_not_null().eq(owner.as_str())));
-    }
-    if !listing.ids.is_empty() {
-        all.push(Box::new(images::id.eq_any(listing.ids.iter().map(|id| Key(id.uuid())))));
-    }
-    if !listing.names.is_empty() {
-        all.push(Box::new(images::name.assume_not_null().eq_any(&listing.names)));
-    }
-    if !listing.statuses.is_empty() {
-        all.push(Box::new(images::status.eq_any(listing.statuses.iter().map(|status| status.as_str()))));
-    }
-    if !listing.container_formats.is_empty() {
-        all.push(Box::new(images::container_format.assume_not_null().eq_any(&listing.container_formats)));
-    }
-    if !listing.disk_formats.is_empty() {
-        all.push(Box::new(images::disk_format.assume_not_null().eq_any(&listing.disk_formats)));
-    }
-    for tag in &listing.tags {
-        all.push(Box::new(exists(
-            image_tags::table.filter(image_tags::image_id.eq(images::id)).filter(image_tags::tag.eq(tag)),
-        )));
-    }
-    for (name, value) in &listing.properties {
-        all.push(Box::new(exists(
-            image_properties::table
-                .filter(image_properties::image_id.eq(images::id))
-                .filter(image_properties::name.eq(name))
-                .filter(image_properties::value.eq(value)),
-        )));
-    }
-    if let Some(protected) = listing.protected {
-        all.push(Box::new(images::protected.eq(protected)));
-    }
-    all
+/// The statement.
+struct Page<'a> {
+    columns: Fragment<'a>,
+    parts: Vec<Part<'a>>,
+    order: Order<'a>,
+    rows: i64,
+    is_common: bool,
 }
 
-/// The asking project's own images, those of everybody, and those shared with it; everything for an admin.
-fn within_reach(listing: &Listing) -> Option<Condition<'_>> {
-    if listing.admin {
-        return None;
-    }
-    let statuses: Vec<&str> = match listing.member_status {
-        MemberStatusFilter::All => MemberStatus::ALL.iter().map(|status| status.as_str()).collect(),
-        MemberStatusFilter::Only(status) => vec![status.as_str()],
-    };
-    let is_shared_so = exists(
-        image_members::table
-            .filter(image_members::image_id.eq(images::id))
-            .filter(image_members::member_id.eq(listing.project.as_str()))
-            .filter(image_members::status.eq_any(statuses)),
-    );
-    Some(Box::new(
-        is_own(listing)
-            .or(images::visibility.eq_any([Visibility::Public.as_str(), Visibility::Community.as_str()]))
-            .or(images::visibility.eq(Visibility::Shared.as_str()).and(is_shared_so)),
-    ))
+/// One range of it, with a limit of its own.
+struct Part<'a> {
+    range: Range<'a>,
+    conditions: Vec<Fragment<'a>>,
+    order: Order<'a>,
+    limit: i64,
 }
 
-fn of_visibility(listing: &Listing) -> Option<Condition<'_>> {
-    match listing.visibility {
-        VisibilityFilter::All => None,
-        VisibilityFilter::Only(asked) => Some(Box::new(images::visibility.eq(asked.as_str()))),
-        VisibilityFilter::Unasked => {
-            Some(Box::new(is_own(listing).or(images::visibility.ne(Visibility::Community.as_str()))))
+impl<'a> Page<'a> {
+    fn of(listing: &'a Listing) -> Self {
+        let rows = i64::try_from(listing.limit).unwrap_or(i64::MAX).saturating_add(1);
+        let parts = range::ranges(listing).into_iter().map(|range| Part::of(listing, range, rows)).collect();
+        Self {
+            columns: Box::new(whole!()),
+            parts,
+            order: Order::of_page(listing),
+            rows,
+            is_common: filter::is_common(listing) && order::is_by_creation(listing),
         }
     }
 }
 
-/// NULL, which an image without an owner makes of this, counts as false: it is only ever one side of an OR.
-fn is_own(listing: &Listing) -> Condition<'_> {
-    Box::new(images::owner.assume_not_null().eq(listing.project.as_str()))
+impl<'a> Part<'a> {
+    fn of(listing: &'a Listing, range: Range<'a>, rows: i64) -> Self {
+        let mut conditions = range.conditions(listing);
+        conditions.extend(filter::conditions(listing));
+        conditions.extend(order::behind(listing, range));
+        Self { range, conditions, order: Order::of_range(listing, range), limit: step(rows) }
+    }
 }
 
-/// One key of `Listing::compare`. Images have no bytes yet, so that `size` orders nothing.
-fn order(key: SortKey, direction: Direction) -> Option<Order> {
-    macro_rules! by {
-        ($column:expr) => {
-            match direction {
-                Direction::Asc => Some(Box::new($column.asc()) as Order),
-                Direction::Desc => Some(Box::new($column.desc()) as Order),
+/// The limit of a part, which the statement says as a literal: of a bound one Postgres assumes that it lets a tenth of
+/// everything pass, and plans for that. Rounded up, so that there are few different statements; a part is read no
+/// further than the page asks.
+fn step(rows: i64) -> i64 {
+    let mut step = 32_i64;
+    while step < rows {
+        step = step.saturating_mul(8);
+    }
+    step
+}
+
+/// The largest page whose statement is kept prepared: [`step`] has three values up to here.
+const LARGEST_COMMON: i64 = 2048;
+
+impl QueryFragment<MultiBackend> for Page<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        // A kept statement is planned once, for any values. That suits index ranges. A name or a tag is worth a plan of its
+        // own, which knows how frequent it is; and every number of values would be another statement to keep, for ever.
+        if !self.is_common || self.rows > LARGEST_COMMON {
+            out.unsafe_to_cache_prepared();
+        }
+        out.push_sql("SELECT ");
+        self.columns.walk_ast(out.reborrow())?;
+        // Under the table's own name, so that columns are called here what they are called everywhere; limited before tags
+        // and properties are looked up.
+        out.push_sql(" FROM (SELECT * FROM (");
+        for (number, part) in self.parts.iter().enumerate() {
+            if number > 0 {
+                out.push_sql(" UNION ALL ");
             }
-        };
-    }
-    match key {
-        SortKey::Name => by!(coalesce(images::name, "")),
-        SortKey::Status => by!(images::status),
-        SortKey::ContainerFormat => by!(coalesce(images::container_format, "")),
-        SortKey::DiskFormat => by!(coalesce(images::disk_format, "")),
-        SortKey::Size => None,
-        SortKey::Id => by!(images::id),
-        SortKey::CreatedAt => by!(images::created_at),
-        SortKey::UpdatedAt => by!(images::updated_at),
-    }
-}
-
-/// Behind `after` in the list's order: further by the first key, or equal by it and further by the others.
-fn behind<'a>(listing: &Listing, after: &'a Image) -> Option<Condition<'a>> {
-    listing.order().into_iter().rev().fold(None, |by_the_others, (key, direction)| {
-        let Some((further, equal)) = further_or_equal(key, direction, after) else { return by_the_others };
-        Some(match by_the_others {
-            None => further,
-            Some(others) => Box::new(further.or(equal.and(others))),
-        })
-    })
-}
-
-/// Further than `after` by one key, and equal to it.
-fn further_or_equal(
-    key: SortKey,
-    direction: Direction,
-    after: &Image,
-) -> Option<(Condition<'_>, Condition<'_>)> {
-    macro_rules! by {
-        ($column:expr, $value:expr) => {{
-            let further: Condition<'_> = match direction {
-                Direction::Asc => Box::new($column.gt($value)),
-                Direction::Desc => Box::new($column.lt($value)),
-            };
-            let equal: Condition<'_> = Box::new($column.eq($value));
-            Some((further, equal))
-        }};
-    }
-    let or_empty = |text: &'_ Option<String>| text.clone().unwrap_or_default();
-    match key {
-        SortKey::Name => by!(coalesce(images::name, ""), or_empty(&after.name)),
-        SortKey::Status => by!(images::status, after.status.as_str()),
-        SortKey::ContainerFormat => {
-            by!(coalesce(images::container_format, ""), or_empty(&after.container_format))
+            part.walk_ast(out.reborrow())?;
         }
-        SortKey::DiskFormat => by!(coalesce(images::disk_format, ""), or_empty(&after.disk_format)),
-        SortKey::Size => None,
-        SortKey::Id => by!(images::id, Key(after.id.uuid())),
-        SortKey::CreatedAt => by!(images::created_at, kept(after.created_at)),
-        SortKey::UpdatedAt => by!(images::updated_at, kept(after.updated_at)),
+        out.push_sql(") AS images ORDER BY ");
+        self.order.walk_ast(out.reborrow())?;
+        out.push_sql(" LIMIT ");
+        out.push_bind_param::<BigInt, _>(&self.rows)?;
+        out.push_sql(") AS images ORDER BY ");
+        self.order.walk_ast(out.reborrow())
     }
 }
+
+impl QueryFragment<MultiBackend> for Part<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        // Twice SELECT: SQLite takes no ORDER BY in a part of a UNION.
+        out.push_sql("SELECT * FROM (SELECT ");
+        out.push_sql(self.range.columns());
+        out.push_sql(" FROM ");
+        out.push_sql(self.range.tables());
+        out.push_sql(" WHERE ");
+        for (number, condition) in self.conditions.iter().enumerate() {
+            out.push_sql(if number == 0 { "(" } else { " AND (" });
+            condition.walk_ast(out.reborrow())?;
+            out.push_sql(")");
+        }
+        out.push_sql(" ORDER BY ");
+        self.order.walk_ast(out.reborrow())?;
+        out.push_sql(" LIMIT ");
+        out.push_sql(&self.limit.to_string());
+        out.push_sql(") AS part");
+        Ok(())
+    }
+}
+
+impl Query for Page<'_> {
+    type SqlType = (images::SqlType, Nullable<Text>, Nullable<Text>);
+}
+
+impl QueryId for Page<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Conn> RunQueryDsl<Conn> for Page<'_> {}

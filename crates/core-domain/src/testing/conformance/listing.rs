@@ -114,6 +114,27 @@ pub(super) fn a_list_goes_on_after_an_image_that_is_gone(store: &dyn Store) {
     assert_eq!(ids(&listed), [images[1].id, images[0].id]);
 }
 
+pub(super) fn memberships_of_images_that_are_not_for_the_list_are_walked_past(store: &dyn Store) {
+    let images: Vec<Image> =
+        (0..120).map(|second| Image { created_at: at(second), ..an_image("owner") }).collect();
+    for (number, image) in images.iter().enumerate() {
+        keep(store, image);
+        share(store, image, "p", MemberStatus::Accepted, 200);
+        // All but the oldest stop being shared, each in its way, with their memberships left where they are.
+        let now = match number {
+            0 => continue,
+            _ if number % 4 == 0 => Image { visibility: Visibility::Private, ..image.clone() },
+            _ if number % 4 == 1 => Image { hidden: true, ..image.clone() },
+            _ if number % 4 == 2 => Image { owner: Some(project("p")), hidden: true, ..image.clone() },
+            _ => Image { visibility: Visibility::Community, ..image.clone() },
+        };
+        store.write(image.id, |tx| tx.update_image(&now)).expect("a change");
+    }
+    assert_eq!(ids(&list(store, &Listing::of(project("p"), false, 3))), [images[0].id]);
+    let hidden = Listing { hidden: true, limit: 200, ..Listing::of(project("p"), false, 3) };
+    assert_eq!(list(store, &hidden).len(), 60, "30 that are hidden and shared, 30 that became its own");
+}
+
 const PROJECTS: [&str; 4] = ["p", "q", "r", "owner"];
 const WORDS: [&str; 3] = ["", "a", "B"];
 
@@ -121,7 +142,7 @@ const WORDS: [&str; 3] = ["", "a", "B"];
 fn fill(store: &dyn Store, random: &mut Random) -> Vec<(Image, BTreeMap<ProjectId, MemberStatus>)> {
     let maybe =
         |random: &mut Random, words: &[&str]| (!random.once_in(4)).then(|| random.one_of(words).to_owned());
-    (0..60)
+    (0..160)
         .map(|_| {
             let image = Image {
                 owner: (!random.once_in(8)).then(|| project(random.one_of(&PROJECTS))),
@@ -219,7 +240,7 @@ pub(super) fn every_list_agrees_with_the_predicate(store: &dyn Store) {
             expected.retain(|image| listing.compare(image, &after).is_gt());
             listing.after = Some(Box::new(after));
         }
-        listing.limit = random.below(20);
+        listing.limit = random.below(50);
         expected.truncate(listing.limit + 1);
         assert_eq!(list(store, &listing), expected, "{listing:#?}");
     }

@@ -25,7 +25,7 @@ use crate::{
 const THREADS: usize = 8;
 
 /// Runs `work` in many threads that start together; what each answered.
-fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
+pub(super) fn at_once<T: Send>(threads: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
     let start = Barrier::new(threads);
     thread::scope(|scope| {
         let (start, work) = (&start, &work);

@@ -1,0 +1,195 @@
+//! Rounds: the calls that wait while the records are asked go to them together, next.
+//!
+//! One thread for each kind of call takes whatever has arrived, asks, and hands out the answers. Nobody waits for a
+//! round to fill: a call that finds the thread idle is a round of its own.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+};
+
+use core_domain::{
+    Context, Error, Rules,
+    caller::Caller,
+    catalog,
+    image::{Image, ImageId},
+    member::{Member, MemberStatus},
+    permit::Permit,
+    project::ProjectId,
+    round::{self, Call, Outcome, SetStatus},
+    sharing,
+    store::Store,
+};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    app::{Access, App, within},
+    error::ApiError,
+    metrics::Metrics,
+};
+
+/// How many calls a round has at most: enough that the way there and back is shared, few enough that the first
+/// of them hardly waits for the last.
+const SIZE: usize = 64;
+/// How many calls may wait for a round; those beyond are told at once to come again.
+const WAITING_ROOM: usize = 4096;
+
+/// The calls that are answered in rounds.
+pub(crate) struct Rounds {
+    members: Queue<Call<ProjectId>, Member>,
+    rolls: Queue<Call<()>, Vec<Member>>,
+    images: Queue<Call<()>, Image>,
+    statuses: Queue<SetStatus, Member>,
+}
+
+impl Rounds {
+    /// Starts a thread for each kind of call; all end with what this returns.
+    pub(crate) fn start(store: &Arc<dyn Store>, rules: &Arc<Rules>, metrics: &Metrics) -> Self {
+        let records = || (Arc::clone(rules), Arc::clone(store));
+        Self {
+            members: Queue::start("show_member", metrics, records(), round::show_member),
+            rolls: Queue::start("list_members", metrics, records(), round::list_members),
+            images: Queue::start("show_image", metrics, records(), round::show_image),
+            statuses: Queue::start("set_status", metrics, records(), round::set_status),
+        }
+    }
+}
+
+impl App {
+    /// [`sharing::show`]
+    pub(crate) async fn show_member(
+        &self,
+        caller: Arc<Caller>,
+        image: ImageId,
+        project: ProjectId,
+    ) -> Result<Member, ApiError> {
+        self.look(&self.rounds.members, caller, image, project, |cx, store, image, project| {
+            sharing::show(cx, store, image, &project)
+        })
+        .await
+    }
+
+    /// [`sharing::list`] of all members.
+    pub(crate) async fn list_members(
+        &self,
+        caller: Arc<Caller>,
+        image: ImageId,
+    ) -> Result<Vec<Member>, ApiError> {
+        self.look(&self.rounds.rolls, caller, image, (), |cx, store, image, ()| {
+            sharing::list(cx, store, image, None, None).map(|(members, _)| members)
+        })
+        .await
+    }
+
+    /// [`catalog::show`]
+    pub(crate) async fn show_image(&self, caller: Arc<Caller>, image: ImageId) -> Result<Image, ApiError> {
+        self.look(&self.rounds.images, caller, image, (), |cx, store, image, ()| {
+            catalog::show(cx, store, image)
+        })
+        .await
+    }
+
+    /// A call that only looks: in a round, or else `alone`.
+    async fn look<W: Clone + Send + 'static, T: Send + 'static>(
+        &self,
+        queue: &Queue<Call<W>, T>,
+        caller: Arc<Caller>,
+        image: ImageId,
+        what: W,
+        alone: impl FnOnce(Context<'_>, &dyn Store, ImageId, W) -> core_domain::Result<T> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let times = self.times();
+        let call = Call::now(Arc::clone(&caller), &self.rules, image, what.clone());
+        match within(times.answer, None, queue.join(call)).await?? {
+            Some(done) => Ok(done?),
+            None => {
+                self.run(Access::Read, times, caller, move |cx, store| alone(cx, store, image, what)).await
+            }
+        }
+    }
+
+    /// [`sharing::set_status`]: in a round, or else alone.
+    pub(crate) async fn set_member_status(
+        &self,
+        caller: Arc<Caller>,
+        image: ImageId,
+        project: ProjectId,
+        status: MemberStatus,
+    ) -> Result<Member, ApiError> {
+        let times = self.times();
+        let permit = Arc::new(Permit::default());
+        let membership = Call::now(Arc::clone(&caller), &self.rules, image, project.clone());
+        let call = SetStatus { membership, status, permit: Arc::clone(&permit) };
+        match within(times.answer, Some(&permit), self.rounds.statuses.join(call)).await?? {
+            Some(done) => Ok(done?),
+            None => {
+                let alone = move |cx: Context<'_>, store: &dyn Store| {
+                    sharing::set_status(cx, store, image, &project, status)
+                };
+                self.run(Access::Change, times, caller, alone).await
+            }
+        }
+    }
+}
+
+/// The calls of one kind on their way to a round.
+struct Queue<C, T> {
+    sender: mpsc::Sender<Waiting<C, T>>,
+}
+
+struct Waiting<C, T> {
+    call: C,
+    answer: oneshot::Sender<Outcome<T>>,
+}
+
+/// Answers a round.
+type Work<C, T> = fn(&Rules, &dyn Store, &[C]) -> Vec<Outcome<T>>;
+
+impl<C: Send + 'static, T: Send + 'static> Queue<C, T> {
+    fn start(
+        kind: &str,
+        metrics: &Metrics,
+        (rules, store): (Arc<Rules>, Arc<dyn Store>),
+        work: Work<C, T>,
+    ) -> Self {
+        let (sender, mut receiver) = mpsc::channel::<Waiting<C, T>>(WAITING_ROOM);
+        let sizes = metrics.round(kind);
+        let run = move || {
+            let mut waiting = Vec::with_capacity(SIZE);
+            while receiver.blocking_recv_many(&mut waiting, SIZE) > 0 {
+                // Whoever went away meanwhile was never there.
+                waiting.retain(|one| !one.answer.is_closed());
+                let (calls, answers): (Vec<C>, Vec<_>) =
+                    waiting.drain(..).map(|one| (one.call, one.answer)).unzip();
+                if calls.is_empty() {
+                    continue;
+                }
+                sizes.observe(f64::from(u32::try_from(calls.len()).unwrap_or(u32::MAX)));
+                // After a panic nobody gets an answer, which is to say: each goes alone, and finds out whose fault it is.
+                let outcomes = catch_unwind(AssertUnwindSafe(|| work(&rules, store.as_ref(), &calls)));
+                for (answer, outcome) in answers.into_iter().zip(outcomes.unwrap_or_default()) {
+                    // Whoever went away meanwhile needs none.
+                    let _ = answer.send(outcome);
+                }
+            }
+        };
+        // Without its thread the queue is closed, and every call goes alone.
+        if let Err(error) = thread::Builder::new().name(kind.replace('_', "-")).spawn(run) {
+            tracing::error!(%error, "no thread for rounds: every call goes alone, which is slower");
+        }
+        Self { sender }
+    }
+
+    /// Puts a call into the next round and waits for its outcome; `None`: it is to go alone.
+    async fn join(&self, call: C) -> Result<Outcome<T>, ApiError> {
+        let (answer, outcome) = oneshot::channel();
+        match self.sender.try_send(Waiting { call, answer }) {
+            Ok(()) => Ok(outcome.await.ok().flatten()),
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                Err(Error::Unavailable("too many requests wait for the records".into()).into())
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => Ok(None),
+        }
+    }
+}

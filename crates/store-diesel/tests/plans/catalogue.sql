@@ -1,0 +1,38 @@
+-- A million images and a million memberships, the same in every run. Half of the owners' images belong to few of a
+-- thousand projects; «big» owns 27,000; 2 % are public, one in a thousand community, one in twenty hidden, one in ten
+-- called «ubuntu». «inbox» has 20,000 pending and 20,000 accepted memberships, of private images too.
+SET session_replication_role = replica; -- no look at foreign keys
+CREATE TEMPORARY TABLE indexes AS SELECT indexname, indexdef FROM pg_indexes
+    WHERE tablename IN ('images', 'image_members') AND indexname NOT LIKE '%\_pkey';
+DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT indexname FROM indexes LOOP EXECUTE format('DROP INDEX %I', name); END LOOP;
+END $$;
+
+INSERT INTO images
+SELECT md5(n::text)::uuid,
+    CASE WHEN n % 37 = 0 THEN 'big' WHEN n % 97 = 1 THEN NULL
+        ELSE 'p' || floor(1000 * power((hashint4(n) & 65535) / 65536.0, 2)) END,
+    CASE WHEN n % 50 = 0 THEN 'public' WHEN n % 1000 = 1 THEN 'community' WHEN n % 3 = 0 THEN 'private' ELSE 'shared' END,
+    'queued', CASE WHEN n % 10 = 3 THEN 'ubuntu' WHEN n % 10 < 9 THEN 'image ' || n END, 'bare', 'raw', 0, 0, false,
+    n % 20 = 7, timestamp '2026-01-01' + n * interval '7 s', timestamp '2026-01-01' + n * interval '7 s'
+FROM generate_series(1, 1000000) n;
+
+INSERT INTO image_members
+SELECT md5(n::text)::uuid, 'p' || floor(1000 * power((hashint4(n + 7) & 65535) / 65536.0, 2)),
+    (ARRAY['accepted', 'accepted', 'pending', 'rejected'])[1 + (hashint4(n) & 3)], m, m, m
+FROM generate_series(1, 1000000) n, LATERAL (SELECT timestamp '2026-01-01' + n * interval '7 s') AS made (m);
+INSERT INTO image_members
+SELECT md5(n::text)::uuid, 'inbox', CASE WHEN n % 50 < 25 THEN 'pending' ELSE 'accepted' END, m, m, m
+FROM generate_series(1, 1000000, 23) n, LATERAL (SELECT timestamp '2026-01-01' + n * interval '7 s') AS made (m);
+-- One image with 5,000 members.
+INSERT INTO image_members
+SELECT md5('2')::uuid, 'm' || n, 'pending', m, m, m
+FROM generate_series(1, 5000) n, LATERAL (SELECT timestamp '2026-01-01' + n * interval '1 s') AS made (m);
+
+INSERT INTO image_tags SELECT md5(n::text)::uuid, 'rare' FROM generate_series(11, 1000000, 50000) n;
+INSERT INTO image_tags SELECT md5(n::text)::uuid, 'common' FROM generate_series(5, 1000000, 29) n;
+INSERT INTO image_properties SELECT md5(n::text)::uuid, 'os', 'linux' FROM generate_series(5, 1000000, 29) n;
+
+DO $$ DECLARE definition text; BEGIN
+    FOR definition IN SELECT indexdef FROM indexes LOOP EXECUTE definition; END LOOP;
+END $$;

@@ -1,0 +1,9 @@
+//! What lists and looks read: as much as the answer holds, however large the catalogue. No times are measured; the
+//! databases are asked for their plans.
+#![allow(clippy::expect_used, reason = "a panic is how a test reports")]
+
+mod kept;
+mod listings;
+mod postgres;
+mod sqlite;
+mod told;

@@ -1,0 +1,220 @@
+//! Postgres' plans, as carried out on a million images: `auto_explain` writes each into the server's log.
+
+use std::{cell::Cell, time::Duration};
+
+use core_domain::{
+    image::{Image, ImageId, Visibility},
+    listing::{Direction, Listing, SortKey},
+    store::{MembersPage, Store, Viewer},
+    testing::builders::{at, project},
+};
+use serde_json::Value;
+use store_diesel::{Config, DieselStore, migrate};
+use testbed::{Database, Postgres, patience, postgres::Durability};
+
+use crate::listings::{admins, after, all, inbox, named, only, page, sorted, tagged, with_ids};
+
+/// A server with the catalogue, and the store in front of it, with one connection.
+struct Catalogue<'a> {
+    server: &'a Postgres,
+    database: &'a Database<'a>,
+    store: &'a DieselStore,
+    /// How much of the server's log was read.
+    read: Cell<u64>,
+    /// How often each statement is asked.
+    times: Cell<usize>,
+}
+
+/// What a statement read.
+struct Seen {
+    /// Each table or index read, with how many rows were taken from it or passed over.
+    scans: Vec<(String, u64)>,
+    plan: Value,
+}
+
+impl Catalogue<'_> {
+    /// Carries out one statement and reads what the server tells of it.
+    fn watch(&self, work: impl Fn(&DieselStore)) -> Seen {
+        work(self.store);
+        let plan = patience::until("a plan in the log", Duration::from_secs(10), || {
+            let new = self.server.log(self.read.get());
+            let plan = plans(&new).pop()?;
+            self.read.set(self.read.get() + new.len() as u64);
+            Some(plan)
+        });
+        let mut scans = Vec::new();
+        scan(&plan["Plan"], &mut scans);
+        Seen { scans, plan }
+    }
+
+    /// Asks again and again, and holds each time to `rows`.
+    fn reads_at_most(&self, rows: u64, what: &str, work: impl Fn(&DieselStore)) -> Seen {
+        (0..self.times.get())
+            .map(|_| {
+                let seen = self.watch(&work);
+                let read: u64 = seen.scans.iter().map(|(_, read)| read).sum();
+                let is_searched = seen.scans.iter().all(|(kind, _)| !kind.starts_with("Seq Scan"));
+                assert!(
+                    is_searched && read <= rows,
+                    "{what}: {read} rows, {rows} allowed: {:#?}\n{:#}",
+                    seen.scans,
+                    seen.plan
+                );
+                seen
+            })
+            .last()
+            .expect("once at least")
+    }
+
+    fn lists_within(&self, rows: u64, what: &str, listing: &Listing) -> Seen {
+        self.reads_at_most(rows, what, |store| drop(store.images(listing).expect("a list")))
+    }
+
+    fn image(&self, condition: &str) -> Image {
+        let ids = self.database.query(&format!("SELECT id FROM images WHERE {condition} LIMIT 1"));
+        let id = ids.first().expect("such an image").parse().expect("an id");
+        self.store.image(id, None).expect("a look").expect("the image").0
+    }
+
+    /// Lists in the order of creation: a page is 26 rows, of which the last only tells that there are more. Each is looked at
+    /// in a range and, if shared, once more for its image; memberships of private and hidden images are passed over.
+    fn pages(&self) {
+        let deep = self.image("created_at >= timestamp '2026-02-10' ORDER BY created_at");
+        for who in ["p0", "p3", "p700", "big", "inbox", "nobody"] {
+            self.lists_within(200, who, &page(who));
+            self.lists_within(200, who, &inbox(who));
+            self.lists_within(200, who, &after(&deep, page(who)));
+            self.lists_within(200, who, &after(&deep, inbox(who)));
+            self.lists_within(260, who, &all(page(who)));
+            self.lists_within(260, who, &after(&deep, all(page(who))));
+            for visibility in Visibility::ALL {
+                self.lists_within(200, who, &only(visibility, page(who)));
+            }
+            self.lists_within(260, who, &sorted(SortKey::CreatedAt, Direction::Asc, page(who)));
+            let hidden = Listing { hidden: true, ..only(Visibility::Public, page(who)) };
+            self.lists_within(200, who, &hidden);
+            let own = Listing { owner: Some(project(who)), ..page(who) };
+            self.lists_within(200, who, &own);
+        }
+        self.lists_within(200, "admin", &admins());
+        self.lists_within(200, "admin, all", &all(admins()));
+        self.lists_within(200, "admin, deep", &after(&deep, all(admins())));
+        self.lists_within(200, "admin, private", &only(Visibility::Private, admins()));
+        self.lists_within(200, "admin, by name", &sorted(SortKey::Name, Direction::Asc, admins()));
+    }
+
+    /// Lists of what an index leads to by name, id or tag. A project's few hundred shares may be read instead.
+    fn found(&self) {
+        let some: Vec<ImageId> = (0..20)
+            .map(|number| self.image(&format!("created_at > timestamp '2026-01-{:02}'", 3 + number)).id)
+            .collect();
+        for project in ["p0", "p700", "big", "inbox"] {
+            for name in ["image 500001", "no such image"] {
+                self.lists_within(20, "a rare name", &named(name, page(project)));
+            }
+            // One in ten has this name, one in twenty this tag: a page of them is that much further away.
+            self.lists_within(2_000, "a common name", &named("ubuntu", page(project)));
+            self.lists_within(1_000, "a rare tag", &tagged("rare", page(project)));
+            self.lists_within(4_000, "a common tag", &tagged("common", page(project)));
+            self.lists_within(1_000, "ids", &with_ids(&some, page(project)));
+        }
+        // A name's order reads all that is shared with the project, but no more.
+        let by_name = |project| sorted(SortKey::Name, Direction::Asc, page(project));
+        self.lists_within(1_500, "by name", &by_name("p700"));
+        self.lists_within(200, "by name, nothing shared", &by_name("big"));
+        self.lists_within(200, "an admin's name", &named("ubuntu", admins()));
+    }
+
+    /// What is looked at of memberships, whether they are few or many.
+    fn members(&self) {
+        let crowded = self.image("id = md5('2')::uuid");
+        let (owner, member) = (crowded.owner.clone().expect("an owner"), project("m2500"));
+        for who in [&owner, &member, &project("stranger")] {
+            self.reads_at_most(4, "show member", |store| {
+                store.sight(crowded.id, Some(who), &member).expect("a look").expect("the image");
+            });
+            let after = Some((at(0), project("m")));
+            let page = MembersPage { after, limit: Some(25) };
+            self.reads_at_most(90, "members", |store| {
+                let viewer = Viewer { project: Some(who), admin: false };
+                store.members(crowded.id, viewer, &page).expect("a look").expect("the image");
+            });
+        }
+    }
+}
+
+#[test]
+fn at_a_million_images_every_page_reads_no_more_than_a_few_rows_for_each_it_holds() {
+    let server = Postgres::private(Durability::Forgone);
+    let database = server.database();
+    let mut config = Config::parse(database.url()).expect("a URL");
+    config.pool_size = 1;
+    migrate(&config, &mut |_| ()).expect("a schema");
+    database.query(include_str!("catalogue.sql"));
+    database.query("VACUUM ANALYZE");
+    for setting in [
+        "session_preload_libraries = 'auto_explain'",
+        "auto_explain.log_min_duration = 0",
+        "auto_explain.log_analyze = on",
+        "auto_explain.log_timing = off",
+        "auto_explain.log_format = json",
+    ] {
+        database.query(&format!("ALTER ROLE CURRENT_USER SET {setting}"));
+    }
+    let store = DieselStore::open(&config).expect("a store");
+    let catalogue = Catalogue {
+        server: &server,
+        database: &database,
+        store: &store,
+        read: Cell::new(0),
+        times: Cell::new(8),
+    };
+
+    // Postgres makes a plan each of the first five times, and then perhaps one for all values.
+    catalogue.pages();
+    catalogue.found();
+    catalogue.members();
+    let seen = catalogue.lists_within(200, "p3", &page("p3"));
+    assert!(seen.plan.to_string().contains("$1"), "still planned for each call: {:#}", seen.plan);
+
+    // Nearly nothing is public, and that is old: what ends a walk through the catalogue early in the example above is gone.
+    // First with what Postgres knew of the data before, then with what there is.
+    let retire = "UPDATE images SET visibility = 'private' WHERE visibility = 'public' AND created_at > '2026-01-01 01:00'";
+    database.query(retire);
+    catalogue.times.set(2);
+    catalogue.pages();
+    database.query("VACUUM ANALYZE");
+    catalogue.pages();
+    catalogue.found();
+}
+
+/// The plans of the store's statements in a piece of the log, each a document of its own on indented lines.
+fn plans(log: &str) -> Vec<Value> {
+    let mut found = Vec::new();
+    for entry in log.split("plan:\n").skip(1) {
+        let lines: Vec<&str> = entry.lines().take_while(|line| line.starts_with('\t')).collect();
+        if let Ok(plan) = serde_json::from_str::<Value>(&lines.join("\n"))
+            && plan["Query Text"].as_str().is_some_and(|text| text.contains("\"images\""))
+        {
+            found.push(plan);
+        }
+    }
+    found
+}
+
+/// Every read of a table or an index in a plan.
+fn scan(node: &Value, into: &mut Vec<(String, u64)>) {
+    let number = |key: &str| node[key].as_u64().unwrap_or(0);
+    let kind = node["Node Type"].as_str().unwrap_or("");
+    let of = node["Relation Name"].as_str().or(node["Index Name"].as_str());
+    if let Some(of) = of.filter(|_| kind.ends_with("Scan")) {
+        let passed_over = number("Rows Removed by Filter") + number("Rows Removed by Index Recheck");
+        into.push((
+            format!("{kind} of {of}"),
+            (number("Actual Rows") + passed_over) * number("Actual Loops"),
+        ));
+    }
+    for child in node["Plans"].as_array().into_iter().flatten() {
+        scan(child, into);
+    }
+}
