@@ -142,12 +142,6 @@ impl Postgres {
         server.as_ref().expect("a server that runs").pid()
     }
 
-    /// All it has written so far.
-    pub fn log(&self) -> String {
-        let server = self.cluster().server.lock().expect("no panic while holding the server");
-        server.as_ref().expect("a server that runs").log()
-    }
-
     /// Kills the server at once, as a power cut would; [`Postgres::start`] brings it back at the same address.
     pub fn kill(&self) {
         self.stop_with("QUIT");

@@ -106,6 +106,19 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    /// The copies go; what they were copied from stays.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        let server = self.postgres.named("postgres");
+        for name in server.query("SELECT datname FROM pg_database WHERE datname LIKE 'run\\_%'") {
+            server.query(&format!("DROP DATABASE {name} WITH (FORCE)"));
+        }
+    }
+}
+
 /// Where catalogues are kept: `<target>/bench`.
 pub(crate) fn home() -> Result<PathBuf> {
     let home = kept::target().join("bench");

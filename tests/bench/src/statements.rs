@@ -191,9 +191,9 @@ pub(crate) fn reference(case: Case, catalogue: Catalogue, sent: &[Statement]) ->
     let sql = match case {
         Case::ShowMember => include_str!("reference/show_member.sql"),
         Case::UpdateStatus => include_str!("reference/update_status.sql"),
-        Case::ListMembers
-        | Case::AddRemove
-        | Case::ShowImage
+        Case::ListMembers => include_str!("reference/list_members.sql"),
+        Case::ShowImage => include_str!("reference/show_image.sql"),
+        Case::AddRemove
         | Case::List
         | Case::ListMany
         | Case::Inbox
