@@ -23,13 +23,16 @@ pub fn directory(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
     path
 }
 
-/// `<target>/testbed`, where the running executable is `<target>/<profile>/<name>` or `<target>/<profile>/deps/<name>`.
-fn home() -> PathBuf {
+/// `<target>`, where the running executable is `<target>/<profile>/<name>` or `<target>/<profile>/deps/<name>`.
+pub fn target() -> PathBuf {
     let executable = std::env::current_exe().expect("a program knows its own path");
     let directory = executable.parent().expect("an executable is in a directory");
     let profile = if directory.ends_with("deps") { directory.parent() } else { Some(directory) };
-    let target = profile.and_then(Path::parent).expect("a test runs from the target directory");
-    let home = target.join("testbed");
+    profile.and_then(Path::parent).expect("a test runs from the target directory").to_owned()
+}
+
+fn home() -> PathBuf {
+    let home = target().join("testbed");
     fs::create_dir_all(&home).expect("the target directory can be written");
     home
 }

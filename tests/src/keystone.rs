@@ -176,6 +176,22 @@ impl Keystone {
         self.directory.join("keys/jws/public")
     }
 
+    /// The folder with the keys of Fernet tokens.
+    pub fn fernet_keys(&self) -> PathBuf {
+        self.directory.join("keys/fernet")
+    }
+
+    /// Its database, a SQLite file.
+    pub fn database(&self) -> PathBuf {
+        self.directory.join("keystone.db")
+    }
+
+    /// The process id of the server.
+    pub fn pid(&self) -> u32 {
+        let server = self.server.lock().expect("no panic while holding the server");
+        server.as_ref().expect("a Keystone that runs").pid()
+    }
+
     /// The settings with which Vitrine asks this Keystone, as environment variables.
     pub fn service_settings(&self) -> Vec<(&'static str, String)> {
         vec![

@@ -42,8 +42,10 @@ pub struct Postgres {
 pub(crate) struct Cluster {
     pub(crate) bin: PathBuf,
     pub(crate) directory: PathBuf,
+    is_kept: bool,
     port: u16,
     pub(crate) durability: Durability,
+    settings: Vec<String>,
     server: Mutex<Option<Supervised>>,
 }
 
@@ -59,20 +61,20 @@ impl Postgres {
 
     /// A cluster of the caller's own, to be stopped and started at will.
     pub fn private(durability: Durability) -> Self {
-        let bin = programs();
-        let directory = directory();
-        let password = crate::kept::fingerprint(&[&directory.display().to_string(), "password"]);
-        fs::write(directory.join("password"), &password).expect("a password file");
-        fs::set_permissions(directory.join("password"), fs::Permissions::from_mode(0o600)).expect("its mode");
-        fs::create_dir(directory.join("data")).expect("a data directory");
-        if let Some(user) = unprivileged(&directory) {
-            for name in ["data", "password"] {
-                std::os::unix::fs::chown(directory.join(name), Some(user.uid), Some(user.gid))
-                    .expect("its owner");
-            }
-        }
-        let cluster = Cluster::on_a_free_port(bin, directory, durability);
-        Self::of(cluster, &password)
+        Self::in_directory(directory(), false, durability, &[])
+    }
+
+    /// A cluster in a directory that stays, made there the first time. `settings` (`name=value`) go before ours. One
+    /// program at a time may have it.
+    pub fn kept(directory: &Path, durability: Durability, settings: &[&str]) -> Self {
+        fs::create_dir_all(directory).expect("a directory for the cluster");
+        Self::in_directory(directory.to_owned(), true, durability, settings)
+    }
+
+    fn in_directory(directory: PathBuf, is_kept: bool, durability: Durability, settings: &[&str]) -> Self {
+        let password = prepare(&directory);
+        let settings = settings.iter().map(ToString::to_string).collect();
+        Self::of(Cluster::on_a_free_port(programs(), directory, is_kept, durability, settings), &password)
     }
 
     /// A cluster that runs.
@@ -126,6 +128,23 @@ impl Postgres {
         Address { host, port, role, password }
     }
 
+    /// The database of this name, which somebody else makes.
+    pub fn named(&self, name: &str) -> Database<'_> {
+        let (server, _) = self.admin_url.rsplit_once('/').expect("a URL with a database");
+        Database { url: format!("{server}/{name}"), name: name.to_owned(), postgres: self }
+    }
+
+    /// One of the server's own programs, such as `pgbench`.
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.psql.with_file_name(name)
+    }
+
+    /// The process id of the server's first process, the parent of all others.
+    pub fn pid(&self) -> u32 {
+        let server = self.cluster().server.lock().expect("no panic while holding the server");
+        server.as_ref().expect("a server that runs").pid()
+    }
+
     /// Kills the server at once, as a power cut would; [`Postgres::start`] brings it back at the same address.
     pub fn kill(&self) {
         self.stop_with("QUIT");
@@ -172,11 +191,18 @@ impl Postgres {
 }
 
 impl Cluster {
-    pub(crate) fn on_a_free_port(bin: PathBuf, directory: PathBuf, durability: Durability) -> Self {
+    pub(crate) fn on_a_free_port(
+        bin: PathBuf,
+        directory: PathBuf,
+        is_kept: bool,
+        durability: Durability,
+        settings: Vec<String>,
+    ) -> Self {
+        let mut cluster =
+            Self { bin, directory, is_kept, port: 0, durability, settings, server: Mutex::new(None) };
         // A free port may be taken by another before Postgres binds it: then the next one.
         for _ in 0..5 {
-            let (bin, directory) = (bin.clone(), directory.clone());
-            let cluster = Self { bin, directory, port: free_port(), durability, server: Mutex::new(None) };
+            cluster.port = free_port();
             if cluster.start() {
                 return cluster;
             }
@@ -209,12 +235,16 @@ impl Cluster {
         for setting in SETTINGS {
             program = program.args(["-c", setting]);
         }
+        for setting in &self.settings {
+            program = program.args(["-c", setting]);
+        }
         if self.durability == Durability::Forgone {
             for setting in ["fsync=off", "synchronous_commit=off", "full_page_writes=off"] {
                 program = program.args(["-c", setting]);
             }
         }
-        let server = program.stopped_by("INT QUIT KILL").removing(&self.directory).start(&log);
+        program = program.stopped_by("INT QUIT KILL");
+        let server = if self.is_kept { program } else { program.removing(&self.directory) }.start(&log);
         let ready = patience::until("Postgres to be ready", Duration::from_secs(60), || {
             if let Some(status) = server.exit_status() {
                 let said = server.log();
@@ -234,6 +264,26 @@ impl Cluster {
         }
         ready
     }
+}
+
+/// Makes the directory ready for a cluster and gives the password of its role.
+fn prepare(directory: &Path) -> String {
+    // The server may run as another user than the tests; it only passes through here.
+    fs::set_permissions(directory, fs::Permissions::from_mode(0o711)).expect("its mode");
+    let (data, password_file) = (directory.join("data"), directory.join("password"));
+    if let Ok(password) = fs::read_to_string(&password_file) {
+        return password;
+    }
+    let password = crate::kept::fingerprint(&[&directory.display().to_string(), "password"]);
+    fs::write(&password_file, &password).expect("a password file");
+    fs::set_permissions(&password_file, fs::Permissions::from_mode(0o600)).expect("its mode");
+    fs::create_dir(&data).expect("a data directory");
+    if let Some(user) = unprivileged(directory) {
+        for path in [&data, &password_file] {
+            std::os::unix::fs::chown(path, Some(user.uid), Some(user.gid)).expect("its owner");
+        }
+    }
+    password
 }
 
 /// `$1` programs, `$2` data directory, `$3` the cluster's directory, the rest for the server.

@@ -22,14 +22,24 @@ impl Python {
     /// The environment, made (in about a minute) the first time and kept under the target directory.
     pub fn environment() -> &'static Self {
         static ENVIRONMENT: LazyLock<Python> = LazyLock::new(|| {
-            let version = version();
-            let directory = kept::directory(
-                &format!("venv-{}", kept::fingerprint(&[REQUIREMENTS, CONSTRAINTS, &version])),
-                install,
-            );
-            Python { directory }
+            Python::with("venv", "Keystone and the OpenStack clients", REQUIREMENTS, CONSTRAINTS)
         });
         &ENVIRONMENT
+    }
+
+    /// Another environment, made from these files of requirements and constraints; kept likewise, as `name-…`. `what`
+    /// says for a person what is installed.
+    pub fn with(name: &str, what: &str, requirements: &str, constraints: &str) -> Self {
+        let fingerprint = kept::fingerprint(&[requirements, constraints, &version()]);
+        let directory = kept::directory(&format!("{name}-{fingerprint}"), |directory| {
+            install(directory, what, requirements, constraints);
+        });
+        Python { directory }
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Changes when the installed packages do.
@@ -113,16 +123,13 @@ fn version() -> String {
     }
 }
 
-fn install(directory: &Path) {
-    eprintln!(
-        "testbed: installing Keystone and the OpenStack clients from PyPI into {}",
-        directory.display()
-    );
+fn install(directory: &Path, what: &str, required: &str, constrained: &str) {
+    eprintln!("testbed: installing {what} from PyPI into {}", directory.display());
     run(Command::new("python3").args(["-m", "venv"]).arg(directory));
     let requirements = directory.join("requirements.txt");
     let constraints = directory.join("constraints.txt");
-    fs::write(&requirements, REQUIREMENTS).expect("the new environment can be written");
-    fs::write(&constraints, CONSTRAINTS).expect("the new environment can be written");
+    fs::write(&requirements, required).expect("the new environment can be written");
+    fs::write(&constraints, constrained).expect("the new environment can be written");
     let installed = Command::new(directory.join("bin/pip"))
         .args([
             "install",

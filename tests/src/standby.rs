@@ -30,7 +30,8 @@ impl Postgres {
             .arg(&data);
         let output = copy.output().expect("pg_basebackup can be started");
         assert!(output.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&output.stderr));
-        let standby = Cluster::on_a_free_port(cluster.bin.clone(), directory, cluster.durability);
+        let standby =
+            Cluster::on_a_free_port(cluster.bin.clone(), directory, false, cluster.durability, Vec::new());
         Self::of(standby, &address.password)
     }
 }

@@ -222,12 +222,16 @@ fn listening(line: &str) -> Option<String> {
 pub fn executable() -> &'static Path {
     static EXECUTABLE: LazyLock<PathBuf> = LazyLock::new(|| match std::env::var_os("VITRINE_TEST_BINARY") {
         Some(path) => std::path::absolute(path).expect("a path in VITRINE_TEST_BINARY"),
-        None => build(),
+        None => build(&[]),
     });
     &EXECUTABLE
 }
 
-fn build() -> PathBuf {
+/// Builds the program with these further arguments to `cargo build`, such as `--release`, and says where it is.
+///
+/// # Panics
+/// When it does not build.
+pub fn build(arguments: &[&str]) -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args([
@@ -239,6 +243,7 @@ fn build() -> PathBuf {
             "--message-format",
             "json-render-diagnostics",
         ])
+        .args(arguments)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
