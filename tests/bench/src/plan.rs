@@ -109,7 +109,7 @@ impl Plan {
     /// How long a step is measured. Glance answers a few lists a second, Keystone a few tokens: that takes longer to
     /// count.
     pub(crate) fn seconds(&self, step: &Step) -> u64 {
-        let is_slow = step.case == Case::TokenMiss
+        let is_slow = step.case == Case::TokenMiss && self.form == "full"
             || step.case.lists_images() && matches!(step.side, Side::Glance | Side::GlanceIndexed);
         if is_slow { self.seconds * 3 } else { self.seconds }
     }

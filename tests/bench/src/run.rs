@@ -42,12 +42,18 @@ pub(crate) fn run(plan: &Plan, program: PathBuf, file: &Path, resume: bool) -> R
     wrk::version()?;
     let resumed = if resume && file.exists() { Some(Results::read(file)?) } else { None };
     let stage = Stage::set(plan, program)?;
+    let versions = versions(&stage)?;
+    // What was measured of another program, or otherwise, does not belong to this run.
+    let resumed = resumed.filter(|earlier| earlier.plan == *plan && earlier.versions == versions);
+    if resume && resumed.is_none() {
+        say("there is nothing to resume of this plan and these versions: beginning anew");
+    }
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let results = Results {
         began: now,
         plan: plan.clone(),
         machine: Machine::this(),
-        versions: versions(&stage)?,
+        versions,
         catalogues: loaded(plan, &stage),
         starts: Vec::new(),
         idle: None,

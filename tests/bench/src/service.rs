@@ -121,6 +121,12 @@ impl Service {
         call(&self.host, method, path, token, body)
     }
 
+    /// How it ended, if it did though nobody asked it to.
+    pub(crate) fn end(&self) -> Option<String> {
+        let status = self.process.exit_status()?;
+        Some(format!("vitrine has ended with {status}. Standard error: {}", self.process.log()))
+    }
+
     fn until_200(&self, path: &str, token: &str, started: Instant) -> Result<f64> {
         while started.elapsed() < PATIENCE {
             if status(&self.host, path, token) == Some(200) {

@@ -153,7 +153,10 @@ impl Stage {
             think: with.think,
             seed: with.seed,
         };
-        wrk::ask(&asked, &self.cast)
+        wrk::ask(&asked, &self.cast).map_err(|failure| match self.service(step).ok().and_then(Service::end) {
+            Some(end) if step.side == Side::Vitrine => Failure::doing(failure, end),
+            Some(_) | None => failure,
+        })
     }
 
     fn ask_postgres(&self, step: &Step, with: &With) -> Result<Answers> {
