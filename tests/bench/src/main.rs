@@ -15,6 +15,7 @@ mod pgbench;
 mod plan;
 mod plot;
 mod processes;
+mod replicas;
 mod report;
 mod results;
 mod run;
@@ -57,6 +58,8 @@ enum Command {
     Full(Options),
     /// Only loads what a full run needs and keeps it, so that the run itself begins at once
     Load(Options),
+    /// One, two and four processes on one Postgres; writes docs/scaling.md
+    Replicas(Options),
     /// Makes tables and plots anew from results
     Report {
         /// The results of a run
@@ -110,6 +113,7 @@ fn main() -> ExitCode {
         Command::Quick(options) => quick(&options),
         Command::Full(options) => full(&options),
         Command::Load(options) => load(&options),
+        Command::Replicas(options) => replicas(&options),
         Command::Report { from } => report(from),
         Command::Empty { port } => empty::serve(port),
     };
@@ -150,6 +154,20 @@ fn load(options: &Options) -> Result<()> {
     let plan = full_plan(options);
     plan.check()?;
     stage::load(&plan, program(options)?)
+}
+
+fn replicas(options: &Options) -> Result<()> {
+    let plan = Plan {
+        images: if options.images.is_empty() { vec![10_000] } else { options.images.clone() },
+        repetitions: options.repetitions.unwrap_or(3),
+        glance: false,
+        ..full_plan(options)
+    };
+    plan.check()?;
+    let table = replicas::table(&plan, program(options)?)?;
+    report::document(&documents().join("scaling.md"), &[("replicas", table.clone())])?;
+    print(&table);
+    Ok(())
 }
 
 fn full_plan(options: &Options) -> Plan {
