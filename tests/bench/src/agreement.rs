@@ -13,7 +13,7 @@ use crate::{
 
 /// Asks both, and refuses to go on if they give different images or members.
 pub(crate) fn must_agree(vitrine: &str, glance: &str, cast: &Cast, catalogue: Catalogue) -> Result<()> {
-    let n = catalogue.example();
+    let n = catalogue.untouched();
     let marker = image_id(catalogue.old_public());
     let by_owner = cast.token(catalogue.membership(n, 0).owner)?;
     let plain = cast.token(PLAIN.start)?;

@@ -68,9 +68,18 @@ impl Catalogue {
         Membership { image: n, owner: OWNERS.start + n / 5 % 8, member }
     }
 
-    /// A big owner's image with room for members, and with a second member.
+    /// A big owner's image with room for members, and with several.
     pub(crate) fn example(self) -> u64 {
-        (5005_u64..).step_by(5).find(|n| !n.is_multiple_of(50) && Self::members(*n) > 3).unwrap_or(5)
+        Self::examples().next().unwrap_or(5)
+    }
+
+    /// Another one, of which nobody changed anything.
+    pub(crate) fn untouched(self) -> u64 {
+        Self::examples().nth(1).unwrap_or(5)
+    }
+
+    fn examples() -> impl Iterator<Item = u64> {
+        (5005_u64..*SIZES.start()).step_by(5).filter(|n| !n.is_multiple_of(50) && Self::members(*n) > 3)
     }
 
     /// A public image older than half of them.
