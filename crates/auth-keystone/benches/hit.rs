@@ -17,10 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use auth_keystone::{Config, Keystone, Secret};
+use auth_keystone::{Config, Formats, Keystone, Secret};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{SecondsFormat, TimeDelta, Utc};
-use core_domain::tokens::Tokens;
+use core_domain::tokens::{Intent, Shown, Tokens};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 
 const ENTRIES: usize = 10_000;
@@ -34,7 +34,7 @@ fn main() {
         let before = keystone.figures().misses;
         let times = tokens.iter().cycle().step_by(7).take(HITS).map(|token| {
             let start = Instant::now();
-            let mut validation = pin!(keystone.validate(token, "req-1"));
+            let mut validation = pin!(keystone.validate(shown(token)));
             let answer = validation.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             assert!(matches!(black_box(answer), Poll::Ready(Ok(_))), "answered at once");
             start.elapsed()
@@ -60,11 +60,16 @@ fn forgeries() {
         let claims = part(&format!(r#"{{"sub": "{number}", "exp": 4102444800}}"#));
         let forged = format!("{}.{claims}.{}", part(r#"{"alg":"ES256"}"#), URL_SAFE_NO_PAD.encode([7; 64]));
         let start = Instant::now();
-        assert!(runtime.block_on(keystone.validate(&forged, "req-1")).is_err());
+        assert!(runtime.block_on(keystone.validate(shown(&forged))).is_err());
         start.elapsed()
     });
     show("forged signature, 2 keys", times.collect());
     assert_eq!(keystone.figures().bad_signatures, FORGERIES as u64, "nobody was asked");
+}
+
+fn shown(token: &str) -> Shown<'_> {
+    let (method, path) = ("GET", "/v2/images");
+    Shown { token, service_token: None, intent: Intent::Look, method, path, request: "req-1" }
 }
 
 fn show(what: &str, mut times: Vec<Duration>) {
@@ -99,7 +104,7 @@ fn filled(tokens: &[String]) -> Keystone {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         for token in tokens {
-            keystone.validate(token, "req-1").await.unwrap();
+            keystone.validate(shown(token)).await.unwrap();
         }
     });
     keystone

@@ -6,8 +6,9 @@ use std::{error::Error, fs, sync::Arc};
 use auth_keystone::{Config, Keystone, Secret};
 use core_domain::{
     caller::Caller,
-    tokens::{TokenError, Tokens},
+    tokens::{Intent, Shown, TokenError, Tokens},
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use testbed::{
     Call, Keystone as Real,
@@ -15,6 +16,18 @@ use testbed::{
 };
 
 const REQUEST: &str = "req-6b1c0a4e-43b1-4a0f-a0f8-1d3c5e7f9a2b";
+
+/// A token, shown by somebody who wants to look at the list of images.
+fn shown(token: &str) -> Shown<'_> {
+    let (method, path) = ("GET", "/v2/images");
+    Shown { token, service_token: None, intent: Intent::Look, method, path, request: REQUEST }
+}
+
+/// A token of the right shape that no Keystone made.
+fn forged(number: usize) -> String {
+    let text = [&[0x80; 1][..], &[0; 4], &[0x60; 4], &number.to_be_bytes(), &[7; 120]].concat();
+    URL_SAFE_NO_PAD.encode(text)
+}
 
 /// How the service asks this Keystone.
 fn config(real: &Real) -> Config {
@@ -56,7 +69,7 @@ fn service(real: &Real) -> Keystone {
 }
 
 async fn accepted(keystone: &Keystone, token: &str) -> Arc<Caller> {
-    match keystone.validate(token, REQUEST).await {
+    match keystone.validate(shown(token)).await {
         Ok(caller) => caller,
         Err(error) => panic!("{error}: {:?}", error.source()),
     }
@@ -71,7 +84,7 @@ fn is_rejected(answer: &Result<Arc<Caller>, TokenError>) {
 #[track_caller]
 fn unavailable(answer: Result<Arc<Caller>, TokenError>) -> String {
     match answer {
-        Err(TokenError::Unavailable(source)) => source.to_string(),
+        Err(TokenError::Unavailable { source, .. }) => source.to_string(),
         other => panic!("{other:?}"),
     }
 }
@@ -171,7 +184,7 @@ async fn a_revoked_token_is_rejected() {
     let alice = real.user("alice", &project, &["member"]);
     let token = real.token(&alice, Scope::Project(&project));
     real.revoke(&token);
-    is_rejected(&service(real).validate(&token, REQUEST).await);
+    is_rejected(&service(real).validate(shown(&token)).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -181,7 +194,7 @@ async fn a_token_for_a_project_that_is_gone_is_rejected() {
     let alice = real.user("alice", &project, &["member"]);
     let token = real.token(&alice, Scope::Project(&project));
     real.admin("DELETE", &format!("/projects/{}", project.id), None).expect(204);
-    is_rejected(&service(real).validate(&token, REQUEST).await);
+    is_rejected(&service(real).validate(shown(&token)).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,9 +204,9 @@ async fn what_keystone_never_made_is_rejected() {
     let project = real.project("studio");
     let alice = real.user("alice", &project, &["member"]);
     let token = real.token(&alice, Scope::Project(&project));
-    for forged in [token.replace('A', "B"), "f".repeat(32), format!("{}.{}.{}", "e30", "e30", "A".repeat(84))]
+    for forged in [token.replace('A', "B"), forged(3), format!("{}.{}.{}", "e30", "e30", "A".repeat(84))]
     {
-        is_rejected(&keystone.validate(&forged, REQUEST).await);
+        is_rejected(&keystone.validate(shown(&forged)).await);
     }
     assert_eq!(accepted(&keystone, &token).await.user.as_str(), alice.id);
 }
@@ -206,7 +219,7 @@ async fn a_service_user_without_the_role_service_can_decide_nothing() {
     let wrong = real.user("wrong", &project, &["manager"]);
     let token = real.token(&alice, Scope::Project(&project));
     let keystone = asking_as(real, &wrong, &project);
-    let reason = unavailable(keystone.validate(&token, REQUEST).await);
+    let reason = unavailable(keystone.validate(shown(&token)).await);
     assert!(reason.contains("role \"service\""), "{reason}");
 }
 
@@ -218,7 +231,7 @@ async fn a_trust_whose_trustor_is_gone_rejects_its_token_and_no_other() {
     let (alice, bob) = (real.user("alice", &project, &["member"]), real.user("bob", &project, &["reader"]));
     let token = trust_token(real, &alice, &bob, &project);
     real.withdraw(&alice, Scope::Project(&project), "member");
-    is_rejected(&keystone.validate(&token, REQUEST).await);
+    is_rejected(&keystone.validate(shown(&token)).await);
     let own = real.token(&bob, Scope::Project(&project));
     assert_eq!(accepted(&keystone, &own).await.user.as_str(), bob.id);
 }
@@ -231,7 +244,7 @@ async fn a_credential_with_access_rules_is_not_good_for_every_call() {
     let rules = json!({"access_rules": [{"service": "image", "method": "GET", "path": "/v2/images"}]});
     let made = credential(real, &alice, &project, rules);
     let token = sign_in(real, &by_credential(&made), None);
-    is_rejected(&service(real).validate(&token, REQUEST).await);
+    is_rejected(&service(real).validate(shown(&token)).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -255,18 +268,18 @@ async fn the_service_may_sign_in_with_an_application_credential() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wrong_password_or_address_is_unavailable_and_says_why() {
     let real = Real::shared();
-    let token = "f".repeat(32);
+    let token = forged(2);
     let wrong = Config { password: Some(Secret::new("wrong")), ..config(real) };
-    let reason = unavailable(Keystone::new(&wrong).unwrap().validate(&token, REQUEST).await);
+    let reason = unavailable(Keystone::new(&wrong).unwrap().validate(shown(&token)).await);
     assert!(reason.contains("refuses the service's own credential"), "{reason}");
     for address in [real.auth_url().replace("/v3", "/identity"), real.auth_url().replace("/v3", "/v4")] {
         let wrong = Config { auth_url: address, ..config(real) };
-        let reason = unavailable(Keystone::new(&wrong).unwrap().validate(&token, REQUEST).await);
+        let reason = unavailable(Keystone::new(&wrong).unwrap().validate(shown(&token)).await);
         assert!(reason.contains("keystone.auth_url"), "{reason}");
     }
     for address in [real.auth_url(), format!("{}/", real.auth_url()), real.auth_url().replace("/v3", "")] {
         let right = Config { auth_url: address, ..config(real) };
-        is_rejected(&Keystone::new(&right).unwrap().validate(&token, REQUEST).await);
+        is_rejected(&Keystone::new(&right).unwrap().validate(shown(&token)).await);
     }
 }
 
@@ -281,7 +294,7 @@ async fn signed_tokens_are_looked_at_here_and_decided_there() {
         (real.token(&alice, Scope::Project(&project)), real.token(&alice, Scope::Project(&project)));
     real.revoke(&revoked);
     assert_eq!(accepted(&keystone, &good).await.user.as_str(), alice.id);
-    is_rejected(&keystone.validate(&revoked, REQUEST).await);
+    is_rejected(&keystone.validate(shown(&revoked)).await);
     assert_eq!(keystone.figures().bad_signatures, 0);
 
     let asked = keystone.figures().rejected.count();
@@ -289,7 +302,7 @@ async fn signed_tokens_are_looked_at_here_and_decided_there() {
     let turned: String = signature.chars().rev().collect();
     let other_message = message.replace("0", "1");
     for forged in [format!("{message}.{}A", &turned[1..]), format!("{other_message}.{signature}")] {
-        is_rejected(&keystone.validate(&forged, REQUEST).await);
+        is_rejected(&keystone.validate(shown(&forged)).await);
     }
     assert_eq!(keystone.figures().rejected.count(), asked, "nobody was asked");
     // With the key of another Keystone, a token of this one is nobody's.
@@ -301,7 +314,7 @@ async fn signed_tokens_are_looked_at_here_and_decided_there() {
     fs::write(folder.path().join("1.pem"), foreign).unwrap();
     let other = Config { jws_public_keys: Some(folder.path().to_owned()), ..config(&real) };
     let other = Keystone::new(&other).unwrap();
-    is_rejected(&other.validate(&good, REQUEST).await);
+    is_rejected(&other.validate(shown(&good)).await);
     assert_eq!(other.figures().bad_signatures, 1);
 }
 
@@ -310,10 +323,10 @@ async fn the_services_own_token_is_renewed_before_and_after_its_end() {
     // Long enough for the slowest of machines to use a token before it ends.
     let real = Real::private(Options { expiration: 10, ..Options::default() });
     let keystone = service(&real);
-    let mut number = 0_u32;
+    let mut number = 0;
     while keystone.figures().sign_ins < 3 {
         number += 1;
-        is_rejected(&keystone.validate(&format!("{number:032}"), REQUEST).await);
+        is_rejected(&keystone.validate(shown(&forged(number))).await);
     }
     assert_eq!(keystone.figures().failed_sign_ins, 0);
 }
@@ -324,13 +337,13 @@ async fn an_own_token_that_was_revoked_is_replaced_without_anybody_noticing() {
     let project = real.project("services");
     let user = real.user("image", &project, &["service"]);
     let keystone = asking_as(real, &user, &project);
-    is_rejected(&keystone.validate(&"a".repeat(32), REQUEST).await);
+    is_rejected(&keystone.validate(shown(&forged(4))).await);
     // Disabling revokes every token the user has; enabling brings none back.
     for enabled in [false, true] {
         let change = json!({"user": {"enabled": enabled}});
         real.admin("PATCH", &format!("/users/{}", user.id), Some(&change)).expect(200);
     }
-    is_rejected(&keystone.validate(&"b".repeat(32), REQUEST).await);
+    is_rejected(&keystone.validate(shown(&forged(5))).await);
     assert!((2..=3).contains(&keystone.figures().sign_ins));
 }
 
@@ -345,9 +358,9 @@ async fn a_keystone_that_is_gone_rejects_nobody_and_forgets_nobody() {
     accepted(&keystone, &warm).await;
     real.stop();
     for number in 0..20 {
-        let reason = unavailable(keystone.validate(&cold, REQUEST).await);
+        let reason = unavailable(keystone.validate(shown(&cold)).await);
         assert!(reason.contains("cannot be reached"), "{reason}");
-        unavailable(keystone.validate(&format!("{number:032}"), REQUEST).await);
+        unavailable(keystone.validate(shown(&forged(number))).await);
     }
     assert_eq!(keystone.figures().bad_entries, 0);
     real.start();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use core_domain::tokens::Tokens;
 
-use crate::stand_in::{REQUEST, Reply, StandIn, Verdict, eventually, token, verdict, verdicts};
+use crate::stand_in::{Reply, StandIn, Verdict, eventually, shown, token, verdict, verdicts};
 
 #[tokio::test]
 async fn a_token_that_is_remembered_costs_no_call() {
@@ -150,7 +150,7 @@ async fn a_client_that_goes_away_does_not_fail_those_who_wait_for_the_same_answe
     stand_in.hold();
     let leader = tokio::spawn({
         let (keystone, token) = (keystone.clone(), token.clone());
-        async move { keystone.validate(&token, REQUEST).await.is_ok() }
+        async move { keystone.validate(shown(&token)).await.is_ok() }
     });
     eventually("the leader's call", || stand_in.gets() == 2).await;
     let waiter = tokio::spawn({

@@ -13,7 +13,7 @@ use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt};
 
 use crate::{
     rude::{read_request, rude},
-    stand_in::{PASSWORD, REQUEST, Reply, StandIn, config, token},
+    stand_in::{PASSWORD, Reply, StandIn, config, shown, token},
 };
 
 /// Everything that is logged on a thread, at the most talkative level.
@@ -51,7 +51,7 @@ fn everything(error: &(dyn Error + 'static)) -> String {
 }
 
 async fn outcome(keystone: &Keystone, token: &str) -> String {
-    match keystone.validate(token, REQUEST).await {
+    match keystone.validate(shown(token)).await {
         Ok(caller) => format!("{caller:?}"),
         Err(error) => everything(&error),
     }
