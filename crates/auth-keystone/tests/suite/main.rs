@@ -5,7 +5,9 @@
 
 mod stand_in;
 
+mod away;
 mod caching;
+mod crowd;
 mod exchange;
 mod figures;
 mod form;
