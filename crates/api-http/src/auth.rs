@@ -47,8 +47,7 @@ async fn vouched_for(request: &HttpRequest) -> Result<Arc<Caller>, ApiError> {
     let app = App::of(request)?;
     let id = RequestId::of(request);
     let method = request.method();
-    let intent =
-        if matches!(*method, Method::GET | Method::HEAD) { Intent::Look } else { Intent::Change };
+    let intent = if matches!(*method, Method::GET | Method::HEAD) { Intent::Look } else { Intent::Change };
     let verdict = match (header(request, &TOKEN), header(request, &SERVICE_TOKEN)) {
         (Ok(Some(token)), Ok(service_token)) => {
             let (method, path, request) = (method.as_str(), request.path(), id.handed_on());

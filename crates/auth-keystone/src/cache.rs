@@ -240,8 +240,12 @@ impl TokenCache {
 
     /// Forgets good ones that these events hit, and says how many were. One walk, however many events.
     pub(crate) fn forget(&self, events: &Events) -> usize {
-        let hit: Vec<_> =
-            self.good.iter().filter(|(_, known)| events.hit(&known.marks)).map(|(digest, _)| digest).collect();
+        let hit: Vec<_> = self
+            .good
+            .iter()
+            .filter(|(_, known)| events.hit(&known.marks))
+            .map(|(digest, _)| digest)
+            .collect();
         hit.iter().for_each(|digest| drop(self.good.remove(digest)));
         hit.len()
     }
@@ -355,7 +359,8 @@ mod tests {
     fn a_flood_of_a_hundred_thousand_bad_tokens_evicts_no_good_entry() {
         let time = time();
         let tokens = cache(10_000, 10_000);
-        let good: Vec<_> = (0..5_000).map(|number| tokens.digest(&format!("good {number}"), End::Counts)).collect();
+        let good: Vec<_> =
+            (0..5_000).map(|number| tokens.digest(&format!("good {number}"), End::Counts)).collect();
         for digest in &good {
             remember(&tokens, *digest, vouched("owner"), &time);
         }

@@ -174,9 +174,8 @@ impl Client {
         if let Ok(request) = HeaderValue::from_str(request) {
             headers.insert(REQUEST_ID, request);
         }
-        let ask = |client: &reqwest::Client| {
-            client.request(Method::GET, url.clone()).headers(headers.clone())
-        };
+        let ask =
+            |client: &reqwest::Client| client.request(Method::GET, url.clone()).headers(headers.clone());
         match self.call(ask).await {
             Ok(answer) => meaning(answer.status, &answer.body, may_validate),
             Err(outage) => Meaning::Undecided(outage),
@@ -255,7 +254,9 @@ impl Client {
                 asked.max(backoff::within(PAUSE))
             }
             Err(Failure::Broken(_)) => backoff::within(PAUSE),
-            Ok(_) | Err(Failure::Slow | Failure::Long) => return first.map_err(|failure| self.outage(failure)),
+            Ok(_) | Err(Failure::Slow | Failure::Long) => {
+                return first.map_err(|failure| self.outage(failure));
+            }
         };
         // Not if there is no time left to hear the answer.
         if start.elapsed() + pause >= self.decision_timeout {

@@ -308,7 +308,10 @@ impl Config {
             }
         }
         if self.calls_at_once == 0 {
-            return Err(Invalid::new("keystone.calls_at_once", "must be at least 1, or nobody is ever asked"));
+            return Err(Invalid::new(
+                "keystone.calls_at_once",
+                "must be at least 1, or nobody is ever asked",
+            ));
         }
         if self.service_token_roles.iter().any(|role| role.trim().is_empty()) {
             return Err(Invalid::new("keystone.service_token_roles", "must name roles, usually service"));

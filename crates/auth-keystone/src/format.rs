@@ -72,7 +72,7 @@ fn is_fernet(token: &str, now: Option<DateTime<Utc>>) -> bool {
     if !token.starts_with(FERNET)
         || token.contains('.')
         || length < FERNET_FRAME + BLOCK
-        || (length - FERNET_FRAME) % BLOCK != 0
+        || !(length - FERNET_FRAME).is_multiple_of(BLOCK)
     {
         return false;
     }
@@ -82,7 +82,8 @@ fn is_fernet(token: &str, now: Option<DateTime<Utc>>) -> bool {
         return false;
     }
     let [version, stamp @ ..] = head;
-    let made = i64::try_from(u64::from_be_bytes(stamp)).ok().and_then(|made| DateTime::from_timestamp(made, 0));
+    let made =
+        i64::try_from(u64::from_be_bytes(stamp)).ok().and_then(|made| DateTime::from_timestamp(made, 0));
     match (made, now) {
         (Some(made), Some(now)) => version == 0x80 && made <= now + AHEAD,
         (Some(_), None) => version == 0x80,
@@ -105,9 +106,9 @@ fn is_jws(token: &str, algorithms: &[JwsAlgorithm]) -> bool {
     let Ok(length) = URL_SAFE_NO_PAD.decode_slice(header, &mut bytes) else { return false };
     let header: Option<Header<'_>> = bytes.get(..length).and_then(|text| serde_json::from_slice(text).ok());
     header.is_some_and(|header| {
-        algorithms
-            .iter()
-            .any(|allowed| allowed.name() == header.alg && signature.len() * 3 / 4 == signature_bytes(*allowed))
+        algorithms.iter().any(|allowed| {
+            allowed.name() == header.alg && signature.len() * 3 / 4 == signature_bytes(*allowed)
+        })
     })
 }
 
@@ -155,8 +156,12 @@ mod tests {
         assert!(!fits(&fernet(120, 5)), "made in the future");
         assert!(Formats::default().fit(&fernet(120, 5), &[], None), "nobody knows what time it is");
         let good = fernet(0, 5);
-        for other in [&good[..good.len() - 4], &format!("{good}AAAA"), &fernet(0, 0), &good.replace("gAAAAA", "hAAAAA")]
-        {
+        for other in [
+            &good[..good.len() - 4],
+            &format!("{good}AAAA"),
+            &fernet(0, 0),
+            &good.replace("gAAAAA", "hAAAAA"),
+        ] {
             assert!(!fits(other), "{other}");
         }
         assert!(!fits(&good.replacen("gAAAAA", "gAAAAB", 1)), "made after the year 2106");

@@ -41,6 +41,7 @@ pub use crate::{
     config::{Config, Invalid, JwsAlgorithm},
     format::Formats,
     metrics::{Figures, Histogram, LATENCY_BOUNDS},
+    revocation::Revoked,
     secret::Secret,
 };
 
@@ -99,6 +100,11 @@ impl Keystone {
                 wait = validator.poll_revocations().await;
             }
         }
+    }
+
+    /// Forgets good tokens that are known to be revoked, and says how many: for those who know it before Keystone tells.
+    pub fn forget(&self, revoked: Revoked<'_>) -> usize {
+        self.validator.forget(revoked)
     }
 
     /// What there is to see now.

@@ -13,7 +13,7 @@ use crate::{
     cache::Known,
     client::Told,
     outage::Outage,
-    revocation::{Event, Events},
+    revocation::{Event, Events, Revoked},
     validation::Validator,
     vouched::stamp,
 };
@@ -98,6 +98,19 @@ impl State {
 }
 
 impl Validator {
+    /// Forgets what is revoked, also what is being asked about now; says how many tokens that were.
+    pub(crate) fn forget(&self, revoked: Revoked<'_>) -> usize {
+        let events = Events::new([revoked.into()]);
+        let events = self.revocations.lock().keep(events, self.time.steady(), self.decision_timeout);
+        self.drop_hit(&events)
+    }
+
+    fn drop_hit(&self, events: &Events) -> usize {
+        let forgotten = self.cache.forget(events);
+        self.metrics.revoked.add_many(forgotten);
+        forgotten
+    }
+
     /// Asks once, forgets what is revoked, and says when to ask again.
     pub(crate) async fn poll_revocations(&self) -> Duration {
         let usual = self.revocation_poll;
@@ -163,8 +176,7 @@ impl Validator {
         own.was_taken();
         // Kept for answers under way first, then held against memory: nothing slips through between.
         if let Some(events) = new {
-            let forgotten = self.cache.forget(&events);
-            self.metrics.revoked.add_many(forgotten);
+            let forgotten = self.drop_hit(&events);
             tracing::debug!(forgotten, "tokens were revoked");
         }
         Ok(None)

@@ -47,7 +47,7 @@ pub(crate) struct Events {
 
 /// An event. What it does not say it does not ask for; what it says and we do not know is taken to be true: a token too
 /// many costs a call, one too few a revocation.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Hash)]
 pub(crate) struct Event {
     pub(crate) revoked_at: Option<String>,
     issued_before: Option<String>,
@@ -60,6 +60,36 @@ pub(crate) struct Event {
     expires_at: Option<String>,
     #[serde(rename = "OS-TRUST:trust_id")]
     trust_id: Option<Box<str>>,
+}
+
+/// What somebody knows to be revoked without Keystone telling.
+#[derive(Clone, Copy, Debug)]
+pub enum Revoked<'a> {
+    /// The token with this audit id.
+    Audit(&'a str),
+    /// That token, and all that were made from it.
+    Chain(&'a str),
+    /// All tokens of this user, and those by trusts it gave or got.
+    User(&'a str),
+    /// All tokens for this project.
+    Project(&'a str),
+    /// All tokens by this trust.
+    Trust(&'a str),
+}
+
+impl From<Revoked<'_>> for Event {
+    fn from(revoked: Revoked<'_>) -> Self {
+        let mut event = Self::default();
+        let (field, id) = match revoked {
+            Revoked::Audit(id) => (&mut event.audit_id, id),
+            Revoked::Chain(id) => (&mut event.audit_chain_id, id),
+            Revoked::User(id) => (&mut event.user_id, id),
+            Revoked::Project(id) => (&mut event.project_id, id),
+            Revoked::Trust(id) => (&mut event.trust_id, id),
+        };
+        *field = Some(id.into());
+        event
+    }
 }
 
 impl Event {

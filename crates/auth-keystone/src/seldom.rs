@@ -20,7 +20,6 @@ impl Seldom {
     pub(crate) fn is_time(&self, now: Duration) -> bool {
         let now = now.as_secs() + 1;
         let last = self.last.load(Relaxed);
-        (last == 0 || now >= last + PAUSE)
-            && self.last.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
+        (last == 0 || now >= last + PAUSE) && self.last.compare_exchange(last, now, Relaxed, Relaxed).is_ok()
     }
 }

@@ -267,11 +267,7 @@ impl Validator {
     }
 
     /// Asks Keystone, with another token of our own when it rejects that. Besides the answer: when it was asked.
-    async fn question(
-        &self,
-        passenger: &Passenger,
-        request: &str,
-    ) -> Result<(Vouched, Duration), Refusal> {
+    async fn question(&self, passenger: &Passenger, request: &str) -> Result<(Vouched, Duration), Refusal> {
         let mut own = self.own.current().await?;
         let mut replacements = 0;
         loop {
@@ -308,7 +304,8 @@ impl Validator {
             return;
         }
         let Some(watch) = self.breaker.failed(digest, self.time.steady()) else { return };
-        let (client, time, own) = (Arc::clone(&self.client), Arc::clone(&self.time), Arc::downgrade(&self.own));
+        let (client, time, own) =
+            (Arc::clone(&self.client), Arc::clone(&self.time), Arc::downgrade(&self.own));
         tokio::spawn(async move {
             let is_back = watch.keep(|| client.probe(), || time.steady()).await;
             if let (true, Some(own)) = (is_back, own.upgrade()) {

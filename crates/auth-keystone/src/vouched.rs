@@ -183,7 +183,11 @@ mod tests {
         let one = r#"[{"id": "1", "service": "image", "method": "GET", "path": "/"}]"#;
         assert_eq!(made_by(&format!(r#", "access_rules": {one}"#)), Some(1));
         assert_eq!(made_by(r#", "access_rules": []"#), Some(0));
-        assert_eq!(made_by(r#", "access_rules": [{"service": "image"}]"#), Some(0), "half a rule allows nothing");
+        assert_eq!(
+            made_by(r#", "access_rules": [{"service": "image"}]"#),
+            Some(0),
+            "half a rule allows nothing"
+        );
         assert_eq!(made_by(""), None);
         assert_eq!(made_by(r#", "access_rules": null"#), None);
     }

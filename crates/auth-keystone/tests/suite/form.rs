@@ -83,7 +83,8 @@ async fn ten_thousand_strings_that_are_merely_base64_cost_no_call() {
     let stand_in = StandIn::start();
     let keystone = knowing_formats(&stand_in);
     let mut runner = TestRunner::deterministic();
-    let random = proptest::string::string_regex("[A-Za-z0-9_-]{20,600}(\\.[A-Za-z0-9_-]{2,100}){0,2}").unwrap();
+    let random =
+        proptest::string::string_regex("[A-Za-z0-9_-]{20,600}(\\.[A-Za-z0-9_-]{2,100}){0,2}").unwrap();
     for _ in 0..10_000 {
         let string = random.new_tree(&mut runner).unwrap().current();
         assert_eq!(verdict(&keystone, &string).await, Verdict::Rejected, "{string}");

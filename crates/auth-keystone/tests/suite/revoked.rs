@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auth_keystone::Keystone;
+use auth_keystone::{Keystone, Revoked};
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
@@ -178,7 +178,8 @@ async fn more_revocations_than_can_be_told_forget_everything() {
     let (stand_in, alice) = (&scene.stand_in, token("alice"));
     stand_in.admit(&alice);
     assert_eq!(scene.verdict(&alice).await, Verdict::Accepted);
-    let events: Vec<_> = (0..8_000).map(|number| event(stand_in, "user_id", &format!("{number:032}"))).collect();
+    let events: Vec<_> =
+        (0..8_000).map(|number| event(stand_in, "user_id", &format!("{number:032}"))).collect();
     stand_in.tells(&events);
     eventually("everything to be forgotten", || scene.remembered() == 0).await;
     assert_eq!(scene.keystone.figures().revoked, 1);
@@ -265,4 +266,28 @@ async fn who_does_not_want_to_ask_does_not() {
     config.revocation_poll = Duration::ZERO;
     stand_in.keystone_with(&config).follow_revocations().await;
     assert_eq!(stand_in.seen_at(REVOCATIONS).len(), 0);
+}
+
+#[tokio::test]
+async fn who_knows_it_before_keystone_tells_can_have_tokens_forgotten() {
+    let stand_in = StandIn::start();
+    let keystone = stand_in.keystone();
+    let tokens = [("alice", ["own", "chain"]), ("bob", ["own", "chain"]), ("bob", ["other", "other"])];
+    for (revoked, forgotten) in [
+        (Revoked::User("alice"), 1),
+        (Revoked::User("bob"), 2),
+        (Revoked::Project("studio"), 3),
+        (Revoked::Audit("own"), 2),
+        (Revoked::Chain("own"), 0),
+        (Revoked::Chain("other"), 1),
+        (Revoked::Trust("trust"), 0),
+    ] {
+        for (number, (user, audit_ids)) in tokens.iter().enumerate() {
+            let token = format!("{number}-token-of-somebody");
+            stand_in.admit_as(&token, user, audit_ids, &["reader"]);
+            assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+        }
+        assert_eq!(keystone.forget(revoked), forgotten, "{revoked:?}");
+        assert_eq!(keystone.figures().good_entries, tokens.len() - forgotten);
+    }
 }

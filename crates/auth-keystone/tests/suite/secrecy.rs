@@ -8,7 +8,7 @@ use std::{
 };
 
 use auth_keystone::Keystone;
-use core_domain::tokens::Tokens;
+use core_domain::tokens::{Shown, Tokens};
 use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt};
 
 use crate::{
@@ -90,7 +90,10 @@ async fn no_token_or_password_is_in_the_log_an_error_or_a_debug_text() {
         });
         stand_in.script(move |seen| scripted.clone().filter(|_| seen.method == "GET"));
         said += &outcome(&keystone, &token).await;
-        tokens.push(token);
+        let service = self::token("secret");
+        let beside = Shown { service_token: Some(&service), ..shown(&token) };
+        said += &format!("{beside:?} {:?}", keystone.validate(beside).await);
+        tokens.extend([token, service]);
     }
     for malformed in ["with blanks inside the token", "with-an-exclamation-mark!"] {
         said += &outcome(&keystone, malformed).await;

@@ -123,7 +123,8 @@ async fn which_roles_make_a_service_is_a_matter_of_configuration() {
 #[tokio::test]
 async fn a_token_with_access_rules_is_good_for_the_calls_they_list() {
     let scene = Scene::new();
-    let rule = |service: &str, method: &str, path: &str| json!({"service": service, "method": method, "path": path});
+    let rule =
+        |service: &str, method: &str, path: &str| json!({"service": service, "method": method, "path": path});
     let rules = json!([
         rule("image", "GET", "/v2/images"),
         rule("image", "PUT", "/v2/images/{image_id}/members/*"),
@@ -161,7 +162,10 @@ async fn a_token_with_access_rules_is_good_for_the_calls_they_list() {
         assert_eq!(beside(&scene.other).await, Verdict::Rejected);
         assert_eq!(beside(&token("unknown")).await, Verdict::Rejected);
     }
-    assert_eq!(scene.stand_in.seen("GET").iter().filter(|seen| seen.headers["x-subject-token"] == ruled).count(), 3);
+    assert_eq!(
+        scene.stand_in.seen("GET").iter().filter(|seen| seen.headers["x-subject-token"] == ruled).count(),
+        3
+    );
 }
 
 #[tokio::test]
