@@ -79,13 +79,13 @@ impl Outage {
     pub(crate) fn is_keystones(&self) -> bool {
         match self {
             Self::Unreachable(_) | Self::Late(_) | Self::Failing(500..) => true,
+            Self::Waiting { reason, .. } => reason.is_keystones(),
             Self::Failing(_)
             | Self::WrongAddress(_)
             | Self::NotAllowed
             | Self::CredentialRefused(_)
             | Self::Unreadable(_)
             | Self::OwnTokenRefused
-            | Self::Waiting { .. }
             | Self::Busy
             | Self::Away
             | Self::TooLong

@@ -268,7 +268,7 @@ impl Validator {
 
     /// Asks Keystone, with another token of our own when it rejects that. Besides the answer: when it was asked.
     async fn question(&self, passenger: &Passenger, request: &str) -> Result<(Vouched, Duration), Refusal> {
-        let mut own = self.own.current().await?;
+        let mut own = self.own.current().await.inspect_err(|outage| self.blame(passenger.digest, outage))?;
         let mut replacements = 0;
         loop {
             let place = self.queue.enter().await?;

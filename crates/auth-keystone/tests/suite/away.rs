@@ -227,3 +227,23 @@ async fn a_crowd_before_keystone_gains_no_time_for_a_token() {
     stand_in.release();
     assert_eq!(crowd.await.unwrap(), Verdict::Rejected);
 }
+
+#[tokio::test]
+async fn a_keystone_that_was_away_from_the_start_is_signed_in_to_as_soon_as_it_is_there() {
+    let stand_in = StandIn::start();
+    fails(&stand_in);
+    let keystone = stand_in.keystone();
+    // Each failed sign-in makes the pause before the next longer, up to a minute.
+    for _ in 0..12 {
+        assert_eq!(verdict(&keystone, &token("stranger")).await, Verdict::Unavailable);
+        stand_in.hands.put_forward(Duration::from_secs(60));
+    }
+    assert_eq!(verdict(&keystone, &token("stranger")).await, Verdict::Unavailable);
+    strangers_ask(&keystone).await;
+    eventually("the breaker to open", || keystone.figures().breaker_open).await;
+    stand_in.script(|_| None);
+    eventually("the breaker to close", || !keystone.figures().breaker_open).await;
+    let cold = token("cold");
+    stand_in.admit(&cold);
+    assert_eq!(verdict(&keystone, &cold).await, Verdict::Accepted);
+}

@@ -283,7 +283,7 @@ async fn who_knows_it_before_keystone_tells_can_have_tokens_forgotten() {
         (Revoked::Trust("trust"), 0),
     ] {
         for (number, (user, audit_ids)) in tokens.iter().enumerate() {
-            let token = format!("{number}-token-of-somebody");
+            let token = format!("{number}-a-token-of-somebody");
             stand_in.admit_as(&token, user, audit_ids, &["reader"]);
             assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
         }
