@@ -151,6 +151,12 @@ impl Keystone {
         server.expect("a Keystone that runs").end("TERM");
     }
 
+    /// Ends it without notice; [`Keystone::start`] brings it back.
+    pub fn kill(&self) {
+        let server = self.server.lock().expect("no panic while holding the server").take();
+        server.expect("a Keystone that runs").end("KILL");
+    }
+
     /// Leaves it listening but answering nobody, until [`Keystone::resume`].
     pub fn pause(&self) {
         self.signal("STOP");

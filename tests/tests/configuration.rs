@@ -70,6 +70,8 @@ fn a_bad_value_is_refused_by_the_name_of_its_key() {
     for (variable, value, key) in [
         ("VITRINE_LISTEN", "somewhere", "listen"),
         ("VITRINE_KEYSTONE__TOKEN_CACHE_TTL", "soon", "token_cache_ttl"),
+        ("VITRINE_KEYSTONE__TOKEN_FORMATS", "uuid", "token_formats"),
+        ("VITRINE_KEYSTONE__CALLS_AT_ONCE", "0", "calls_at_once"),
         ("VITRINE_SHARING__PRIVATE_IMAGES", "perhaps", "private_images"),
         ("VITRINE_LIMITS__MEMBERS_PER_IMAGE", "many", "members_per_image"),
         ("VITRINE_DATABASE__URL", "mysql://127.0.0.1/vitrine", "database.url"),

@@ -135,6 +135,35 @@ fn a_stopped_keystone_is_a_503_for_tokens_not_seen_before_and_never_a_401() {
 }
 
 #[test]
+fn while_keystone_is_away_who_was_known_may_look_and_change_nothing() {
+    let keystone = Keystone::private(Options::default());
+    let database = Postgres::shared().database();
+    let vitrine = Vitrine::serve(&database, &keystone).with("VITRINE_KEYSTONE__TOKEN_CACHE_TTL", "1").start();
+    let owner = Party::new(&keystone, "owner", &["member"]);
+    let (admin, operations) = keystone.administrator();
+    let admin = keystone.token(&admin, Scope::Project(&operations));
+    let image = image(&vitrine, &owner);
+    let show = |token: &str| vitrine.call("GET", &image).token(token);
+    show(&admin).send().expect(200);
+    keystone.stop();
+
+    let share = || {
+        let share = vitrine.call("POST", &format!("{image}/members")).token(&owner.token);
+        share.json(&json!({"member": "somebody"}))
+    };
+    patience::until("what is remembered to be too old", RECOVERY, || answered(share(), 503));
+    for _ in 0..20 {
+        show(&owner.token).send().expect(200);
+    }
+    come_back(share(), Duration::from_secs(6));
+    come_back(show(&admin), Duration::from_secs(6));
+
+    keystone.start();
+    patience::until("changes to be possible again", RECOVERY, || answered(share(), 200));
+    vitrine.stop();
+}
+
+#[test]
 fn a_keystone_that_hangs_is_a_503_within_six_seconds() {
     let keystone = Keystone::private(Options::default());
     let database = Postgres::shared().database();

@@ -9,16 +9,21 @@ use actix_web::{
     FromRequest, HttpMessage, HttpRequest,
     body::{BoxBody, EitherBody, MessageBody},
     dev::{Payload, ServiceRequest, ServiceResponse},
-    http::header::HeaderName,
+    http::{Method, header::HeaderName},
     middleware::Next,
     web,
 };
-use core_domain::{caller::Caller, tokens::TokenError};
+use core_domain::{
+    caller::Caller,
+    tokens::{Intent, Shown, TokenError},
+};
 
 use crate::{app::App, error::ApiError, request_id::RequestId};
 
 /// The header that carries the token.
 const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+/// The header that carries the token of a service that asks for somebody.
+const SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 
 /// The caller, vouched for. No other header says who a caller is.
 #[derive(Clone)]
@@ -40,16 +45,28 @@ pub(crate) async fn authenticate<B: MessageBody>(
 
 async fn vouched_for(request: &HttpRequest) -> Result<Arc<Caller>, ApiError> {
     let app = App::of(request)?;
-    let token = request.headers().get(TOKEN).map(|value| value.to_str().unwrap_or_default().trim());
-    let verdict = match token {
-        None | Some("") => Err(TokenError::Rejected),
-        Some(token) => {
-            let id = RequestId::of(request);
-            app.tokens.validate(token, id.handed_on()).await
+    let id = RequestId::of(request);
+    let method = request.method();
+    let intent = if matches!(*method, Method::GET | Method::HEAD) { Intent::Look } else { Intent::Change };
+    let verdict = match (header(request, &TOKEN), header(request, &SERVICE_TOKEN)) {
+        (Ok(Some(token)), Ok(service_token)) => {
+            let (method, path, request) = (method.as_str(), request.path(), id.handed_on());
+            app.tokens.validate(Shown { token, service_token, intent, method, path, request }).await
         }
+        _ => Err(TokenError::Rejected),
     };
     verdict.map_err(|error| ApiError::Token(error, app.settings.identity_uri.clone()))
 }
+
+/// The value of a header, if there is one that is not blank; what is no text is nobody's token.
+fn header<'a>(request: &'a HttpRequest, name: &HeaderName) -> Result<Option<&'a str>, NotText> {
+    let Some(value) = request.headers().get(name) else { return Ok(None) };
+    let text = value.to_str().map_err(|_| NotText)?.trim();
+    Ok((!text.is_empty()).then_some(text))
+}
+
+/// A header with other letters than ASCII's.
+struct NotText;
 
 impl App {
     /// The application behind a request.

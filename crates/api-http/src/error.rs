@@ -36,8 +36,8 @@ pub(crate) enum ApiError {
     SlowBody,
 }
 
-/// How long to wait before asking again, in seconds.
-const RETRY_AFTER: &str = "1";
+/// How long to wait before asking again, in seconds, where nobody knows better.
+const RETRY_AFTER: u64 = 1;
 
 impl ApiError {
     fn status(&self) -> StatusCode {
@@ -52,7 +52,7 @@ impl ApiError {
                 Error::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             },
             Self::Token(TokenError::Rejected, _) => StatusCode::UNAUTHORIZED,
-            Self::Token(TokenError::Unavailable(_), _) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Token(TokenError::Unavailable { .. }, _) => StatusCode::SERVICE_UNAVAILABLE,
             Self::NoSuchPath => StatusCode::NOT_FOUND,
             Self::Method(_) | Self::BlankImage(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Request(_) => StatusCode::BAD_REQUEST,
@@ -66,7 +66,7 @@ impl ApiError {
     pub(crate) fn cause(&self) -> Option<&Source> {
         match self {
             Self::Domain(Error::Contention(cause) | Error::Unavailable(cause) | Error::Internal(cause))
-            | Self::Token(TokenError::Unavailable(cause), _) => Some(cause),
+            | Self::Token(TokenError::Unavailable { source: cause, .. }, _) => Some(cause),
             Self::Domain(
                 Error::NotFound(_)
                 | Error::Denied(_)
@@ -86,6 +86,15 @@ impl ApiError {
         }
     }
 
+    /// When asking again makes sense, in seconds.
+    fn retry_after(&self) -> u64 {
+        if let Self::Token(TokenError::Unavailable { again_in, .. }, _) = self {
+            again_in.as_secs().max(RETRY_AFTER)
+        } else {
+            RETRY_AFTER
+        }
+    }
+
     /// The answer, with a body of the form the client asked for (sharing API, section 6).
     pub(crate) fn response(&self, asked: &HeaderMap) -> HttpResponse {
         let status = self.status();
@@ -100,7 +109,7 @@ impl ApiError {
             response.insert_header(("Accept-Patch", *types));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+            response.insert_header((header::RETRY_AFTER, self.retry_after()));
         }
         let (code, title) = (status.as_u16(), status.canonical_reason().unwrap_or_default());
         match Form::asked(asked) {

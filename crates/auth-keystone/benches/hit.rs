@@ -1,5 +1,5 @@
-//! What a validation costs when Keystone is not asked: `cargo bench -p auth-keystone`. From memory, and for signed
-//! tokens that are refused by their looks.
+//! What a validation costs when Keystone is not asked: `cargo bench -p auth-keystone --bench hit`. From memory, also while
+//! Keystone is asked again behind the back; and for tokens that are refused by their looks. And what a revocation costs.
 //!
 //! A thread plays Keystone for as long as it takes to fill the memory; from then on nobody is asked, which is checked.
 #![allow(
@@ -13,14 +13,18 @@ use std::{
     io::{BufRead, BufReader, Write},
     net::{TcpListener, TcpStream},
     pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
-use auth_keystone::{Config, Keystone, Secret};
+use auth_keystone::{Clock, Config, Formats, Keystone, Revoked, Secret, SystemClock};
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use chrono::{SecondsFormat, TimeDelta, Utc};
-use core_domain::tokens::Tokens;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use core_domain::tokens::{Intent, Shown, Tokens};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
 
 const ENTRIES: usize = 10_000;
@@ -30,19 +34,74 @@ const FORGERIES: usize = 20_000;
 fn main() {
     for (provider, length) in [("Fernet, project", 184), ("JWS, project", 412)] {
         let tokens: Vec<String> = (0..ENTRIES).map(|number| format!("{number:0>length$}")).collect();
-        let keystone = filled(&tokens);
-        let before = keystone.figures().misses;
-        let times = tokens.iter().cycle().step_by(7).take(HITS).map(|token| {
+        let clock = Arc::new(Ahead::default());
+        let keystone = filled(&tokens, &clock);
+        show(&format!("hit ({provider})"), hits(&keystone, &tokens));
+        // One call for each token starts, and none ends: nobody drives this runtime.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _guard = runtime.enter();
+        clock.0.store(3_000, Relaxed);
+        show(&format!("hit while being refreshed ({provider})"), hits(&keystone, &tokens));
+        assert_eq!(keystone.figures().in_flight, ENTRIES);
+        let revoked = Revoked::User("7c81211a796a4ae3940cca1e6af77c96");
+        let times = (0..200).map(|_| {
             let start = Instant::now();
-            let mut validation = pin!(keystone.validate(token, "req-1"));
-            let answer = validation.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            assert!(matches!(black_box(answer), Poll::Ready(Ok(_))), "answered at once");
+            assert_eq!(keystone.forget(revoked), 0);
             start.elapsed()
         });
-        show(&format!("hit ({provider})"), times.collect());
-        assert_eq!(keystone.figures().misses, before, "nobody was asked");
+        show(&format!("revocation, {} entries", keystone.figures().good_entries), times.collect());
     }
+    shapes();
     forgeries();
+}
+
+fn hits(keystone: &Keystone, tokens: &[String]) -> Vec<Duration> {
+    let before = keystone.figures().misses;
+    let times = tokens.iter().cycle().step_by(7).take(HITS).map(|token| {
+        let start = Instant::now();
+        let mut validation = pin!(keystone.validate(shown(token)));
+        let answer = validation.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(black_box(answer), Poll::Ready(Ok(_))), "answered at once");
+        start.elapsed()
+    });
+    let times = times.collect();
+    assert_eq!(keystone.figures().misses, before, "nobody was asked");
+    times
+}
+
+/// The machine's clock, so many seconds ahead.
+#[derive(Debug, Default)]
+struct Ahead(AtomicU64, SystemClock);
+
+impl Clock for Ahead {
+    fn wall(&self) -> DateTime<Utc> {
+        self.1.wall() + Duration::from_secs(self.0.load(Relaxed))
+    }
+
+    fn steady(&self) -> Duration {
+        self.1.steady() + Duration::from_secs(self.0.load(Relaxed))
+    }
+}
+
+/// Strings that no provider makes.
+fn shapes() {
+    let keystone =
+        Keystone::new(&Config { token_formats: Formats::default(), ..config("http://127.0.0.1:9") }).unwrap();
+    let part = |length: usize| "x7".repeat(length / 2);
+    for (what, string) in [
+        ("base64", part(184)),
+        ("base64, Fernet's begin", format!("gAAAAA{}", part(180))),
+        ("base64, three parts", format!("{}.{}.{}", part(36), part(288), part(86))),
+    ] {
+        let times = (0..HITS).map(|_| {
+            let start = Instant::now();
+            let mut validation = pin!(keystone.validate(shown(black_box(&string))));
+            let answer = validation.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(matches!(black_box(answer), Poll::Ready(Err(_))), "answered at once");
+            start.elapsed()
+        });
+        show(&format!("refused by shape ({what})"), times.collect());
+    }
 }
 
 /// Tokens signed by nobody known, with two public keys to try.
@@ -60,11 +119,16 @@ fn forgeries() {
         let claims = part(&format!(r#"{{"sub": "{number}", "exp": 4102444800}}"#));
         let forged = format!("{}.{claims}.{}", part(r#"{"alg":"ES256"}"#), URL_SAFE_NO_PAD.encode([7; 64]));
         let start = Instant::now();
-        assert!(runtime.block_on(keystone.validate(&forged, "req-1")).is_err());
+        assert!(runtime.block_on(keystone.validate(shown(&forged))).is_err());
         start.elapsed()
     });
     show("forged signature, 2 keys", times.collect());
     assert_eq!(keystone.figures().bad_signatures, FORGERIES as u64, "nobody was asked");
+}
+
+fn shown(token: &str) -> Shown<'_> {
+    let (method, path) = ("GET", "/v2/images");
+    Shown { token, service_token: None, intent: Intent::Look, method, path, request: "req-1" }
 }
 
 fn show(what: &str, mut times: Vec<Duration>) {
@@ -80,6 +144,8 @@ fn config(auth_url: &str) -> Config {
         password: Some(Secret::new("not-a-secret")),
         project_name: Some("service".to_owned()),
         token_cache_ttl: Duration::from_secs(3_600),
+        max_privileged_age: Duration::from_secs(3_600),
+        token_formats: Formats::Any,
         // More than there are, for they do not spread evenly.
         token_cache_entries: 2 * ENTRIES,
         ..Config::default()
@@ -87,7 +153,7 @@ fn config(auth_url: &str) -> Config {
 }
 
 /// A validator that remembers these tokens.
-fn filled(tokens: &[String]) -> Keystone {
+fn filled(tokens: &[String], clock: &Arc<Ahead>) -> Keystone {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let config = config(&format!("http://{}", listener.local_addr().unwrap()));
     std::thread::spawn(move || {
@@ -95,11 +161,11 @@ fn filled(tokens: &[String]) -> Keystone {
             std::thread::spawn(move || play(stream));
         }
     });
-    let keystone = Keystone::new(&config).unwrap();
+    let keystone = Keystone::with_clock(&config, Arc::clone(clock) as Arc<dyn Clock>).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         for token in tokens {
-            keystone.validate(token, "req-1").await.unwrap();
+            keystone.validate(shown(token)).await.unwrap();
         }
     });
     keystone
@@ -108,7 +174,7 @@ fn filled(tokens: &[String]) -> Keystone {
 /// Gives the service a token and vouches for every other.
 fn play(stream: TcpStream) {
     let stamp = |time: chrono::DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
-    let (issued, expires) = (stamp(Utc::now()), stamp(Utc::now() + TimeDelta::hours(1)));
+    let (issued, expires) = (stamp(Utc::now()), stamp(Utc::now() + TimeDelta::hours(9)));
     let body = format!(
         r#"{{"token": {{"user": {{"id": "6c81211a796a4ae3940cca1e6af77c96"}}, "project": {{"id": "9c81211a796a4ae3940cca1e6af77c96"}},
             "roles": [{{"name": "member"}}, {{"name": "reader"}}, {{"name": "service"}}], "audit_ids": ["rgcW7j_IRzyqiN2CxTRjGQ"],

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use reqwest::{
     Method, RequestBuilder, Response, Url,
     header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER},
@@ -13,9 +13,11 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     backoff,
+    cache::End,
     config::{Config, Invalid},
     outage::Outage,
-    token::Vouched,
+    revocation::Event,
+    vouched::Vouched,
 };
 
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -26,6 +28,8 @@ const ACCESS_RULES: HeaderName = HeaderName::from_static("openstack-identity-acc
 
 /// Longer answers are not read; without a catalog they have about 1 KiB.
 const LONGEST_BODY: usize = 1024 * 1024;
+/// How long a probe may take; it costs Keystone a millisecond.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before the one repetition.
 const PAUSE: std::ops::Range<Duration> = Duration::from_millis(50)..Duration::from_millis(150);
 
@@ -36,6 +40,10 @@ pub(crate) struct Client {
     /// Never reuses a connection: servers drop idle ones without a word, and a repetition must not meet the next.
     fresh: reqwest::Client,
     tokens: Url,
+    /// The same for tokens that may be past their end.
+    ended_tokens: Url,
+    revocations: Url,
+    root: Url,
     /// A sign-in. Contains a secret, hence never printed.
     sign_in: Body,
     try_timeout: Duration,
@@ -64,6 +72,22 @@ pub(crate) enum Meaning {
     Undecided(Outage),
 }
 
+/// What Keystone tells of revocations.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// These.
+    Events(Vec<Event>),
+    /// Nothing, not to us: with this status.
+    Nothing(u16),
+    /// Our own token is not good.
+    OwnTokenRejected,
+}
+
+#[derive(Deserialize)]
+struct List {
+    events: Vec<Event>,
+}
+
 /// A token Keystone gave to the service itself.
 #[derive(Debug)]
 pub(crate) struct SignedIn {
@@ -86,6 +110,9 @@ impl Client {
     /// The key of the configuration that cannot be used.
     pub(crate) fn new(config: &Config) -> Result<Self, Invalid> {
         let tokens = config.tokens_url()?;
+        let mut ended_tokens = tokens.clone();
+        ended_tokens.query_pairs_mut().append_pair("allow_expired", "1");
+        let (revocations, root) = (config.url("/OS-REVOKE/events")?, config.url("")?);
         let sign_in = Body(config.sign_in()?.to_string().into_bytes());
         let authorities = config.authorities()?;
         let build = |idle: usize| {
@@ -112,7 +139,17 @@ impl Client {
         };
         let (pooled, fresh) = (build(32)?, build(0)?);
         let (try_timeout, decision_timeout) = (config.try_timeout, config.decision_timeout);
-        Ok(Self { pooled, fresh, tokens, sign_in, try_timeout, decision_timeout })
+        Ok(Self {
+            pooled,
+            fresh,
+            tokens,
+            ended_tokens,
+            revocations,
+            root,
+            sign_in,
+            try_timeout,
+            decision_timeout,
+        })
     }
 
     /// Asks who bears `subject`. Both tokens are marked sensitive.
@@ -121,10 +158,14 @@ impl Client {
     pub(crate) async fn validate(
         &self,
         own: &HeaderValue,
-        subject: &HeaderValue,
+        (subject, end): (&HeaderValue, End),
         request: &str,
         may_validate: bool,
     ) -> Meaning {
+        let url = match end {
+            End::Counts => &self.tokens,
+            End::Waived => &self.ended_tokens,
+        };
         let mut headers = HeaderMap::new();
         headers.insert(AUTH_TOKEN, own.clone());
         headers.insert(SUBJECT_TOKEN, subject.clone());
@@ -133,9 +174,8 @@ impl Client {
         if let Ok(request) = HeaderValue::from_str(request) {
             headers.insert(REQUEST_ID, request);
         }
-        let ask = |client: &reqwest::Client| {
-            client.request(Method::GET, self.tokens.clone()).headers(headers.clone())
-        };
+        let ask =
+            |client: &reqwest::Client| client.request(Method::GET, url.clone()).headers(headers.clone());
         match self.call(ask).await {
             Ok(answer) => meaning(answer.status, &answer.body, may_validate),
             Err(outage) => Meaning::Undecided(outage),
@@ -170,8 +210,41 @@ impl Client {
         }
     }
 
-    /// One call, repeated at most once: on a connection that failed or broke, and on 502, 503 and 504. Both kinds of
-    /// request are safe to repeat. Every call to Keystone passes here: the place for a bound on how many may run.
+    /// What was revoked after `since`, by Keystone's clock.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub(crate) async fn revocations(&self, own: &HeaderValue, since: DateTime<Utc>) -> Result<Told, Outage> {
+        let mut url = self.revocations.clone();
+        let since = since.to_rfc3339_opts(SecondsFormat::Micros, true);
+        url.query_pairs_mut().append_pair("since", &since);
+        let ask = |client: &reqwest::Client| {
+            client
+                .request(Method::GET, url.clone())
+                .header(AUTH_TOKEN, own.clone())
+                .header(ACCEPT, "application/json")
+        };
+        let answer = self.call(ask).await?;
+        match answer.status {
+            200 => {
+                let list: List = serde_json::from_slice(&answer.body)
+                    .map_err(|_| Outage::Unreadable("the body is no list of revocations"))?;
+                Ok(Told::Events(list.events))
+            }
+            401 => Ok(Told::OwnTokenRejected),
+            403 | 404 | 410 => Ok(Told::Nothing(answer.status)),
+            other => Err(Outage::Failing(other)),
+        }
+    }
+
+    /// Whether somebody who is not failing answers at Keystone's address.
+    pub(crate) async fn probe(&self) -> bool {
+        let probe = self.fresh.request(Method::GET, self.root.clone()).timeout(PROBE_TIMEOUT);
+        self.attempt(probe).await.is_ok_and(|answer| answer.status < 500)
+    }
+
+    /// One call, repeated at most once: on a connection that failed or broke, and on 502, 503 and 504. All kinds of
+    /// request are safe to repeat.
     async fn call(&self, ask: impl Fn(&reqwest::Client) -> RequestBuilder) -> Result<Answer, Outage> {
         let start = Instant::now();
         let first = self.attempt(ask(&self.pooled)).await;
@@ -181,7 +254,9 @@ impl Client {
                 asked.max(backoff::within(PAUSE))
             }
             Err(Failure::Broken(_)) => backoff::within(PAUSE),
-            Ok(_) | Err(Failure::Slow) => return first.map_err(|failure| self.outage(failure)),
+            Ok(_) | Err(Failure::Slow | Failure::Long) => {
+                return first.map_err(|failure| self.outage(failure));
+            }
         };
         // Not if there is no time left to hear the answer.
         if start.elapsed() + pause >= self.decision_timeout {
@@ -201,6 +276,7 @@ impl Client {
     fn outage(&self, failure: Failure) -> Outage {
         match failure {
             Failure::Slow => Outage::Late(self.try_timeout),
+            Failure::Long => Outage::TooLong,
             Failure::Broken(reason) => Outage::Unreachable(reason),
         }
     }
@@ -210,6 +286,8 @@ impl Client {
 enum Failure {
     /// It did not come in time.
     Slow,
+    /// It is longer than anybody means.
+    Long,
     /// No connection, or one that ended too early.
     Broken(Arc<str>),
 }
@@ -234,7 +312,7 @@ async fn read(response: &mut Response) -> Result<Vec<u8>, Failure> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > LONGEST_BODY {
-            return Err(Failure::Broken("the answer is longer than 1 MiB".into()));
+            return Err(Failure::Long);
         }
         body.extend_from_slice(&chunk);
     }

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use reqwest::{Certificate, Url};
 use serde_json::{Value, json};
 
-use crate::{secret::Secret, token};
+use crate::{format::Formats, secret::Secret, token};
 
 /// How Keystone is asked. Field names are the names of the keys.
 #[derive(Clone, Debug)]
@@ -37,6 +37,13 @@ pub struct Config {
     /// How long Keystone's word is taken without asking again: how long a revoked token may still work. Never past
     /// the token's expiry.
     pub token_cache_ttl: Duration,
+    /// The same for tokens with the role `admin` or `service`, if that is shorter.
+    pub max_privileged_age: Duration,
+    /// How old Keystone's word may be to let somebody look who has neither role, while Keystone cannot be asked; none
+    /// if zero.
+    pub stale_reads: Duration,
+    /// How often Keystone is asked what was revoked; never if zero.
+    pub revocation_poll: Duration,
     /// How many good tokens are remembered, each in up to about 1.6 KiB.
     pub token_cache_entries: usize,
     /// How long a rejected token is rejected without asking again: how long a project that was enabled again may
@@ -44,6 +51,16 @@ pub struct Config {
     pub rejected_cache_ttl: Duration,
     /// How many rejected tokens are remembered.
     pub rejected_cache_entries: usize,
+    /// How many validations Keystone is asked for at once.
+    pub calls_at_once: usize,
+    /// How many wait for a place among them; those beyond are told at once to come again.
+    pub calls_waiting: usize,
+    /// How long they wait.
+    pub queue_timeout: Duration,
+    /// Who may vouch for others' calls (`X-Service-Token`): a token with any of these roles, in lower case.
+    pub service_token_roles: Vec<String>,
+    /// The shapes of Keystone's tokens; others are refused without asking.
+    pub token_formats: Formats,
     /// The length of the longest token passed on, in bytes. Keystone behind uWSGI resets the connection when it
     /// gets more than about 3,800.
     pub token_max_length: usize,
@@ -72,9 +89,17 @@ impl Default for Config {
             try_timeout: Duration::from_secs(3),
             decision_timeout: Duration::from_secs(5),
             token_cache_ttl: Duration::from_secs(60),
+            max_privileged_age: Duration::from_secs(60),
+            stale_reads: Duration::from_secs(600),
+            revocation_poll: Duration::from_secs(10),
             token_cache_entries: 10_000,
             rejected_cache_ttl: Duration::from_secs(10),
             rejected_cache_entries: 10_000,
+            calls_at_once: 8,
+            calls_waiting: 1024,
+            queue_timeout: Duration::from_secs(2),
+            service_token_roles: vec!["service".to_owned()],
+            token_formats: Formats::default(),
             token_max_length: 3072,
             jws_public_keys: None,
             jws_algorithms: vec![JwsAlgorithm::Es256],
@@ -146,6 +171,14 @@ impl Config {
 
     /// The address of `/v3/auth/tokens`.
     pub(crate) fn tokens_url(&self) -> Result<Url, Invalid> {
+        let mut url = self.url("/auth/tokens")?;
+        // Nobody here needs the catalog, which is most of a body.
+        url.set_query(Some("nocatalog=1"));
+        Ok(url)
+    }
+
+    /// The address of `/v3` and what comes after.
+    pub(crate) fn url(&self, rest: &str) -> Result<Url, Invalid> {
         let invalid = |reason: &str| Invalid::new("keystone.auth_url", reason);
         if self.auth_url.trim().is_empty() {
             return Err(invalid("is missing; it is Keystone's address, as https://keystone.example:5000/v3"));
@@ -167,10 +200,8 @@ impl Config {
             return Err(invalid("names the Identity API v2.0, which is no more; use v3"));
         }
         let path = path.strip_suffix("/v3").unwrap_or(path).trim_end_matches('/');
-        let path = format!("{path}/v3/auth/tokens");
+        let path = format!("{path}/v3{rest}");
         url.set_path(&path);
-        // Nobody here needs the catalog, which is most of a body.
-        url.set_query(Some("nocatalog=1"));
         Ok(url)
     }
 
@@ -252,6 +283,10 @@ impl Config {
         const DAY: Duration = Duration::from_secs(24 * 60 * 60);
         for (key, time) in [
             ("keystone.token_cache_ttl", self.token_cache_ttl),
+            ("keystone.max_privileged_age", self.max_privileged_age),
+            ("keystone.stale_reads", self.stale_reads),
+            ("keystone.revocation_poll", self.revocation_poll),
+            ("keystone.queue_timeout", self.queue_timeout),
             ("keystone.rejected_cache_ttl", self.rejected_cache_ttl),
             ("keystone.decision_timeout", self.decision_timeout),
             ("keystone.jws_leeway", self.jws_leeway),
@@ -271,6 +306,15 @@ impl Config {
             if entries == 0 {
                 return Err(Invalid::new(key, "must be at least 1; to remember nothing, set the time to 0"));
             }
+        }
+        if self.calls_at_once == 0 {
+            return Err(Invalid::new(
+                "keystone.calls_at_once",
+                "must be at least 1, or nobody is ever asked",
+            ));
+        }
+        if self.service_token_roles.iter().any(|role| role.trim().is_empty()) {
+            return Err(Invalid::new("keystone.service_token_roles", "must name roles, usually service"));
         }
         if !(token::SHORTEST..=65_536).contains(&self.token_max_length) {
             return Err(Invalid::new(

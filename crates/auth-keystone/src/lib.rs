@@ -1,18 +1,27 @@
 #![doc = include_str!("../README.md")]
 
+mod access_rules;
+mod admission;
 mod backoff;
+mod breaker;
 mod cache;
 mod client;
 mod clock;
 mod config;
 mod flight;
+mod format;
 mod jws;
 mod metrics;
 mod outage;
 mod own_token;
+mod polling;
+mod queue;
+mod revocation;
 mod secret;
+mod seldom;
 mod token;
 mod validation;
+mod vouched;
 
 use std::{
     future::ready,
@@ -20,17 +29,19 @@ use std::{
     time::Duration,
 };
 
-use core_domain::tokens::{Tokens, Validation};
+use core_domain::tokens::{Shown, Tokens, Validation};
 use tokio::time::sleep;
 
 use crate::{
-    cache::Memory,
+    cache::End,
     validation::{Refusal, Validator},
 };
 pub use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Invalid, JwsAlgorithm},
+    format::Formats,
     metrics::{Figures, Histogram, LATENCY_BOUNDS},
+    revocation::Revoked,
     secret::Secret,
 };
 
@@ -75,6 +86,27 @@ impl Keystone {
         }
     }
 
+    /// Asks Keystone every `keystone.revocation_poll` what was revoked, and forgets that. Run it as a task for as
+    /// long as the service runs.
+    pub fn follow_revocations(&self) -> impl Future<Output = ()> + Send + 'static {
+        let validator = Arc::clone(&self.validator);
+        async move {
+            if validator.revocation_poll.is_zero() {
+                return;
+            }
+            let mut wait = validator.revocation_poll;
+            loop {
+                sleep(wait).await;
+                wait = validator.poll_revocations().await;
+            }
+        }
+    }
+
+    /// Forgets good tokens that are known to be revoked, and says how many: for those who know it before Keystone tells.
+    pub fn forget(&self, revoked: Revoked<'_>) -> usize {
+        self.validator.forget(revoked)
+    }
+
     /// What there is to see now.
     #[must_use]
     pub fn figures(&self) -> Figures {
@@ -83,18 +115,17 @@ impl Keystone {
 }
 
 impl Tokens for Keystone {
-    fn validate<'a>(&'a self, token: &'a str, request: &'a str) -> Validation<'a> {
+    fn validate<'a>(&'a self, shown: Shown<'a>) -> Validation<'a> {
         let validator = &self.validator;
-        let Some(token) = validator.canonical(token) else {
+        if let Some(service_token) = shown.service_token {
+            return Box::pin(async move { Ok(validator.admit_for_service(service_token, &shown).await?) });
+        }
+        let Some(subject) = validator.subject(shown.token, End::Counts) else {
             return Box::pin(ready(Err(Refusal::Rejected.into())));
         };
-        let digest = validator.cache.digest(token);
-        match validator.recall(&digest) {
-            Memory::Good(caller) => Box::pin(ready(Ok(caller))),
-            Memory::Bad => Box::pin(ready(Err(Refusal::Rejected.into()))),
-            Memory::Nothing => {
-                Box::pin(async move { validator.ask(token, digest, request).await.map_err(Into::into) })
-            }
+        match validator.admit_from_memory(&subject, &shown) {
+            Some(admission) => Box::pin(ready(admission.map_err(Into::into))),
+            None => Box::pin(async move { Ok(validator.admit(&subject, &shown).await?) }),
         }
     }
 

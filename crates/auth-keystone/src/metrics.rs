@@ -14,6 +14,10 @@ impl Counter {
         self.0.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn add_many(&self, number: usize) {
+        self.0.fetch_add(number as u64, Relaxed);
+    }
+
     fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -54,6 +58,11 @@ pub(crate) struct Metrics {
     pub(crate) malformed: Counter,
     pub(crate) bad_signatures: Counter,
     pub(crate) expired_signed: Counter,
+    pub(crate) stale: Counter,
+    pub(crate) refreshes: Counter,
+    pub(crate) revoked: Counter,
+    pub(crate) outside_access_rules: Counter,
+    pub(crate) not_services: Counter,
     pub(crate) accepted: Latency,
     pub(crate) rejected: Latency,
     pub(crate) undecided: Latency,
@@ -73,15 +82,24 @@ impl Metrics {
             malformed: self.malformed.get(),
             bad_signatures: self.bad_signatures.get(),
             expired_signed: self.expired_signed.get(),
+            stale: self.stale.get(),
+            refreshes: self.refreshes.get(),
+            revoked: self.revoked.get(),
+            outside_access_rules: self.outside_access_rules.get(),
+            not_services: self.not_services.get(),
             accepted: self.accepted.snapshot(),
             rejected: self.rejected.snapshot(),
             undecided: self.undecided.snapshot(),
             sign_ins: self.sign_ins.get(),
             failed_sign_ins: self.failed_sign_ins.get(),
             in_flight: 0,
+            calls: 0,
+            waiting: 0,
             good_entries: 0,
             bad_entries: 0,
             own_token_left: None,
+            breaker_open: false,
+            since_revocations: None,
         }
     }
 }
@@ -106,6 +124,16 @@ pub struct Figures {
     pub bad_signatures: u64,
     /// Signed tokens that are past their end; nothing was asked.
     pub expired_signed: u64,
+    /// Misses answered «good» with what Keystone said a while ago, for it could not be asked.
+    pub stale: u64,
+    /// Good tokens asked about again before that was necessary, while nobody waited.
+    pub refreshes: u64,
+    /// Good tokens forgotten since Keystone told that they were revoked.
+    pub revoked: u64,
+    /// Calls refused since the access rules of a good token do not list them.
+    pub outside_access_rules: u64,
+    /// Calls refused since the token in `X-Service-Token` was good, but no service's.
+    pub not_services: u64,
     /// How long Keystone took to accept.
     pub accepted: Histogram,
     /// How long Keystone took to reject.
@@ -118,12 +146,20 @@ pub struct Figures {
     pub failed_sign_ins: u64,
     /// Distinct tokens being asked about now.
     pub in_flight: usize,
+    /// Validations that Keystone is asked for now.
+    pub calls: usize,
+    /// Validations that wait for a place among them.
+    pub waiting: usize,
     /// Good tokens held in memory.
     pub good_entries: usize,
     /// Rejected tokens held in memory.
     pub bad_entries: usize,
     /// How long the service's own token remains good; `None` without one.
     pub own_token_left: Option<Duration>,
+    /// Keystone is away, and nobody waits for it.
+    pub breaker_open: bool,
+    /// How long ago Keystone last told what was revoked; `None` if it never did.
+    pub since_revocations: Option<Duration>,
 }
 
 /// Durations counted by size.

@@ -43,6 +43,15 @@ pub(crate) enum Outage {
         /// What went wrong the last time.
         reason: Arc<Outage>,
     },
+    /// More wait for Keystone already than ever get an answer in time.
+    #[error("too many tokens wait for Keystone's word already")]
+    Busy,
+    /// The breaker is open.
+    #[error("Keystone is away; it is probed until it is back")]
+    Away,
+    /// An answer nobody can have meant.
+    #[error("Keystone's answer is longer than 1 MiB")]
+    TooLong,
     /// The process is stopping.
     #[error("the question to Keystone was given up while the service was stopping")]
     GivenUp,
@@ -59,7 +68,39 @@ impl Outage {
             | Self::Unreadable(_)
             | Self::OwnTokenRefused
             | Self::Waiting { .. }
+            | Self::Busy
+            | Self::Away
+            | Self::TooLong
             | Self::GivenUp => false,
         }
+    }
+
+    /// Whether it is Keystone, or the way there, that fails: enough of these, and nobody waits for it.
+    pub(crate) fn is_keystones(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Late(_) | Self::Failing(500..) => true,
+            Self::Waiting { reason, .. } => reason.is_keystones(),
+            Self::Failing(_)
+            | Self::WrongAddress(_)
+            | Self::NotAllowed
+            | Self::CredentialRefused(_)
+            | Self::Unreadable(_)
+            | Self::OwnTokenRefused
+            | Self::Busy
+            | Self::Away
+            | Self::TooLong
+            | Self::GivenUp => false,
+        }
+    }
+
+    /// Whether what was known a while ago may stand in. Not when all that fails is patience: whoever floods the queue
+    /// must not gain time for a token that is revoked.
+    pub(crate) fn lets_the_old_word_stand(&self) -> bool {
+        !matches!(self, Self::Busy | Self::GivenUp)
+    }
+
+    /// When asking again makes sense.
+    pub(crate) fn again_in(&self) -> Duration {
+        Duration::from_secs(if matches!(self, Self::Away) { 2 } else { 1 })
     }
 }

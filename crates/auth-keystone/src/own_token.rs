@@ -156,6 +156,15 @@ impl OwnToken {
         Duration::ZERO
     }
 
+    /// Keystone is back: there is no reason left to wait before signing in, unless it was the credential.
+    pub(crate) fn hurry(&self) {
+        let mut state = self.lock();
+        if state.pause.as_ref().is_some_and(|(_, reason)| reason.is_keystones()) {
+            state.failures = 0;
+            state.pause = None;
+        }
+    }
+
     /// How long the token remains good; `None` without one.
     pub(crate) fn left(&self) -> Option<Duration> {
         let token = self.lock().token.clone()?;
@@ -203,8 +212,8 @@ impl OwnToken {
     fn token(&self, signed_in: SignedIn, sent: Duration) -> Renewal {
         let SignedIn { value, described, sent: sent_by_wall } = signed_in;
         // Its life is a difference of Keystone's own stamps, so that no other clock matters.
-        let issued_at = described.issued_at.ok_or(Outage::Unreadable("the token has no issued_at"))?;
-        let life = (described.expires_at - issued_at)
+        let issued_at = described.marks.issued_at.ok_or(Outage::Unreadable("the token has no issued_at"))?;
+        let life = (described.marks.expires_at - issued_at)
             .to_std()
             .ok()
             .filter(|life| !life.is_zero())

@@ -1,36 +1,33 @@
-//! One validation, from what is remembered to what Keystone says.
+//! One question about a token, from what is remembered to what Keystone says.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use core_domain::{caller::Caller, tokens::TokenError};
+use core_domain::tokens::TokenError;
 use reqwest::header::HeaderValue;
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
-    cache::{Digest, Memory, TokenCache},
+    breaker::Breaker,
+    cache::{Digest, End, Known, Lives, Memory, TokenCache},
     client::{Client, Meaning},
     clock::{Clock, KeystoneTime},
-    config::{Config, Invalid},
-    flight::Flights,
+    config::{Config, Invalid, JwsAlgorithm},
+    flight::{Flights, Seat},
+    format::Formats,
     jws::{Jws, Look},
     metrics::{Figures, Latency, Metrics},
     outage::Outage,
     own_token::{OwnToken, ServiceToken},
-    token::{self, Vouched},
+    polling::Revocations,
+    queue::Queue,
+    seldom::Seldom,
+    token,
+    vouched::Vouched,
 };
 
 /// How often our own token may be replaced for one validation: once since it may have been revoked, and once more
 /// since the new one may be caught in the very second of that revocation.
 const REPLACEMENTS: u32 = 2;
-
-/// A misconfiguration is logged again after so many seconds.
-const COMPLAIN_AGAIN: u64 = 10;
 
 /// Why a token is not accepted; shared by all who waited for it.
 #[derive(Clone, Debug)]
@@ -51,12 +48,32 @@ impl From<Refusal> for TokenError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Rejected => Self::Rejected,
-            Refusal::Undecided(outage) => Self::Unavailable(Box::new(outage)),
+            Refusal::Undecided(outage) => {
+                Self::Unavailable { again_in: outage.again_in(), source: Box::new(outage) }
+            }
         }
     }
 }
 
-type Decision = Result<Arc<Caller>, Refusal>;
+/// Who bears a token, or why nobody does.
+pub(crate) type Decision = Result<Arc<Known>, Refusal>;
+
+/// A token that might be one.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    /// In its one spelling.
+    token: &'a str,
+    pub(crate) digest: Digest,
+    pub(crate) end: End,
+}
+
+/// The same on its way to Keystone.
+struct Passenger {
+    /// Marked sensitive.
+    value: HeaderValue,
+    digest: Digest,
+    end: End,
+}
 
 /// All that takes part.
 #[derive(Debug)]
@@ -64,14 +81,23 @@ pub(crate) struct Validator {
     pub(crate) cache: TokenCache,
     pub(crate) own: Arc<OwnToken>,
     pub(crate) metrics: Arc<Metrics>,
-    client: Arc<Client>,
-    time: Arc<KeystoneTime>,
+    pub(crate) client: Arc<Client>,
+    pub(crate) time: Arc<KeystoneTime>,
+    pub(crate) breaker: Arc<Breaker>,
+    pub(crate) revocations: Revocations,
+    pub(crate) revocation_poll: Duration,
+    /// No word of Keystone's is used that is older.
+    pub(crate) oldest_word: Duration,
+    pub(crate) decision_timeout: Duration,
+    pub(crate) service_roles: Vec<String>,
+    pub(crate) stale_noted: Seldom,
     jws: Option<Jws>,
+    jws_algorithms: Vec<JwsAlgorithm>,
+    formats: Formats,
     flights: Flights<Digest, Decision>,
+    queue: Queue,
     longest_token: usize,
-    decision_timeout: Duration,
-    /// When a misconfiguration was last logged, in seconds on the steady clock, from 1 on.
-    complained: AtomicU64,
+    misconfiguration_noted: Seldom,
 }
 
 impl Validator {
@@ -83,110 +109,177 @@ impl Validator {
             Some(folder) => Some(Jws::new(folder, &config.jws_algorithms, config.jws_leeway, time.steady())?),
             None => None,
         };
-        let cache = TokenCache::new(
-            (config.token_cache_entries, config.token_cache_ttl),
-            (config.rejected_cache_entries, config.rejected_cache_ttl),
-        )
-        .map_err(|_| Invalid::new("keystone", "the system gives no random numbers"))?;
+        let lives = Lives {
+            good: config.token_cache_entries,
+            good_for: config.token_cache_ttl,
+            privileged_for: config.max_privileged_age,
+            stale_for: config.stale_reads,
+            bad: config.rejected_cache_entries,
+            bad_for: config.rejected_cache_ttl,
+        };
+        let cache = TokenCache::new(lives)
+            .map_err(|_| Invalid::new("keystone", "the system gives no random numbers"))?;
         Ok(Self {
             cache,
             own: Arc::new(OwnToken::new(Arc::clone(&client), Arc::clone(&time), Arc::clone(&metrics))),
             metrics,
             client,
             time,
-            jws,
-            flights: Flights::new(),
-            longest_token: config.token_max_length,
+            breaker: Arc::default(),
+            revocations: Revocations::default(),
+            revocation_poll: config.revocation_poll,
+            oldest_word: config.token_cache_ttl.max(config.stale_reads),
             decision_timeout: config.decision_timeout,
-            complained: AtomicU64::new(0),
+            service_roles: config.service_token_roles.iter().map(|role| role.trim().to_lowercase()).collect(),
+            stale_noted: Seldom::default(),
+            jws,
+            jws_algorithms: config.jws_algorithms.clone(),
+            formats: config.token_formats,
+            flights: Flights::new(),
+            queue: Queue::new(config.calls_at_once, config.calls_waiting, config.queue_timeout),
+            longest_token: config.token_max_length,
+            misconfiguration_noted: Seldom::default(),
         })
     }
 
-    /// The one spelling of a token, or `None` (and counted) if it cannot be one.
-    pub(crate) fn canonical<'a>(&self, given: &'a str) -> Option<&'a str> {
-        let token = token::canonical(given, self.longest_token);
+    /// The token in its one spelling, or `None` (and counted) if it cannot be one.
+    pub(crate) fn subject<'a>(&self, given: &'a str, end: End) -> Option<Subject<'a>> {
+        let token = token::canonical(given, self.longest_token)
+            .filter(|token| self.formats.fit(token, &self.jws_algorithms, self.time.now()));
         if token.is_none() {
             self.metrics.malformed.add();
         }
-        token
+        let token = token?;
+        Some(Subject { token, digest: self.cache.digest(token, end), end })
     }
 
-    /// What is remembered, counted.
-    pub(crate) fn recall(&self, digest: &Digest) -> Memory {
-        let memory = self.cache.recall(digest, &self.time);
-        match memory {
-            Memory::Good(_) => self.metrics.hits.add(),
-            Memory::Bad => self.metrics.negative_hits.add(),
-            Memory::Nothing => self.metrics.misses.add(),
+    /// What is remembered, counted; `None` if Keystone has to be asked.
+    pub(crate) fn remembered(self: &Arc<Self>, subject: &Subject<'_>, request: &str) -> Option<Decision> {
+        match self.cache.recall(&subject.digest, subject.end, &self.time) {
+            Memory::Good { known, due } => {
+                self.metrics.hits.add();
+                if due {
+                    self.refresh(subject, request);
+                }
+                Some(Ok(known))
+            }
+            Memory::Bad => {
+                self.metrics.negative_hits.add();
+                Some(Err(Refusal::Rejected))
+            }
+            Memory::Nothing => {
+                self.metrics.misses.add();
+                None
+            }
         }
-        memory
     }
 
-    /// Finds out about a canonical token that is not remembered, or waits for whoever is at it.
-    pub(crate) async fn ask(self: &Arc<Self>, token: &str, digest: Digest, request: &str) -> Decision {
-        // What cannot stand in a header was refused as malformed.
-        let Ok(mut subject) = HeaderValue::from_str(token) else { return Err(Refusal::Rejected) };
-        subject.set_sensitive(true);
-        let seat = self.flights.join(digest, || {
-            let validator = Arc::clone(self);
-            let request = request.to_owned();
-            async move { validator.decide(digest, subject, &request).await }
-        });
+    /// Finds out about a token that is not remembered, or waits for whoever is at it.
+    pub(crate) async fn ask(self: &Arc<Self>, subject: &Subject<'_>, request: &str) -> Decision {
+        if self.breaker.is_open() {
+            return Err(Outage::Away.into());
+        }
+        let seat = self.take_off(subject, request, false).ok_or(Refusal::Rejected)?;
         if seat.shared {
             self.metrics.coalesced.add();
         }
         seat.answer().await.unwrap_or(Err(Refusal::Undecided(Outage::GivenUp)))
     }
 
+    /// Asks again about a token that is remembered, and waits for nothing.
+    fn refresh(self: &Arc<Self>, subject: &Subject<'_>, request: &str) {
+        if !self.breaker.is_open() && Handle::try_current().is_ok() {
+            self.metrics.refreshes.add();
+            drop(self.take_off(subject, request, true));
+        }
+    }
+
+    fn take_off(
+        self: &Arc<Self>,
+        subject: &Subject<'_>,
+        request: &str,
+        anew: bool,
+    ) -> Option<Seat<Decision>> {
+        let Subject { token, digest, end } = *subject;
+        // What cannot stand in a header was refused as malformed.
+        let mut value = HeaderValue::from_str(token).ok()?;
+        value.set_sensitive(true);
+        Some(self.flights.join(digest, || {
+            let validator = Arc::clone(self);
+            let request = request.to_owned();
+            let passenger = Passenger { value, digest, end };
+            async move { validator.decide(&passenger, &request, anew).await }
+        }))
+    }
+
     /// Decides within the time there is, and remembers what was decided.
-    async fn decide(&self, digest: Digest, subject: HeaderValue, request: &str) -> Decision {
-        // Somebody may have landed between our look and our take-off.
-        match self.cache.recall(&digest, &self.time) {
-            Memory::Good(caller) => return Ok(caller),
-            Memory::Bad => return Err(Refusal::Rejected),
-            Memory::Nothing => {}
+    async fn decide(&self, passenger: &Passenger, request: &str, anew: bool) -> Decision {
+        let Passenger { digest, end, .. } = *passenger;
+        if !anew {
+            // Somebody may have landed between our look and our take-off.
+            match self.cache.recall(&digest, end, &self.time) {
+                Memory::Good { known, .. } => return Ok(known),
+                Memory::Bad => return Err(Refusal::Rejected),
+                Memory::Nothing => {}
+            }
         }
         let answer = timeout(self.decision_timeout, async {
-            self.look(&subject).await?;
-            let answer = self.question(&subject, request).await;
+            self.look(passenger).await?;
+            let answer = self.question(passenger, request).await;
             if let Err(Refusal::Rejected) = answer {
                 self.cache.remember_bad(digest, &self.time);
             }
             answer
         });
-        let vouched = answer.await.unwrap_or(Err(Outage::Late(self.decision_timeout).into()))?;
-        if vouched.has_access_rules {
-            // We told Keystone that we know what access rules are, or we would not see this. As long as nobody here
-            // holds a call against them, a token that has them must not be good for every call.
-            tracing::info!(
-                audit_ids = ?vouched.audit_ids,
-                request,
-                "refused a token of an application credential with access rules, which are not supported yet"
-            );
-            self.cache.remember_bad(digest, &self.time);
-            return Err(Refusal::Rejected);
+        let late = || {
+            let outage = Outage::Late(self.decision_timeout);
+            self.blame(digest, &outage);
+            Err(outage.into())
+        };
+        let (vouched, asked) = answer.await.unwrap_or_else(|_| late())?;
+        let known = self.cache.known(vouched, asked);
+        // A service may show a token past its end; as long as that has not come, it is anybody's.
+        let digest = match end {
+            End::Waived if !known.ends(End::Counts, &self.time) => self.plain(passenger).unwrap_or(digest),
+            End::Waived | End::Counts => digest,
+        };
+        self.cache.remember_good(digest, &known);
+        if self.revocations.hit_meanwhile(&known, asked) {
+            self.cache.forget_one(&digest);
         }
-        Ok(self.cache.remember_good(digest, vouched, &self.time))
+        Ok(known)
+    }
+
+    fn plain(&self, passenger: &Passenger) -> Option<Digest> {
+        passenger.value.to_str().ok().map(|token| self.cache.digest(token, End::Counts))
     }
 
     /// What the token itself gives away. Not remembered: a key may be put in place at any moment.
-    async fn look(&self, subject: &HeaderValue) -> Result<(), Refusal> {
-        let (Some(jws), Ok(token)) = (&self.jws, subject.to_str()) else { return Ok(()) };
+    async fn look(&self, passenger: &Passenger) -> Result<(), Refusal> {
+        let (Some(jws), Ok(token)) = (&self.jws, passenger.value.to_str()) else { return Ok(()) };
         match jws.look(token, self.time.now(), self.time.steady()).await {
             Look::Ask => return Ok(()),
+            Look::Expired if passenger.end == End::Waived => return Ok(()),
             Look::Forged => self.metrics.bad_signatures.add(),
             Look::Expired => self.metrics.expired_signed.add(),
         }
         Err(Refusal::Rejected)
     }
 
-    /// Asks Keystone, with another token of our own when it rejects that.
-    async fn question(&self, subject: &HeaderValue, request: &str) -> Result<Vouched, Refusal> {
-        let mut own = self.own.current().await?;
+    /// Asks Keystone, with another token of our own when it rejects that. Besides the answer: when it was asked.
+    async fn question(&self, passenger: &Passenger, request: &str) -> Result<(Vouched, Duration), Refusal> {
+        let mut own = self.own.current().await.inspect_err(|outage| self.blame(passenger.digest, outage))?;
         let mut replacements = 0;
         loop {
+            let place = self.queue.enter().await?;
+            // Who has waited in vain need not try.
+            if self.breaker.is_open() {
+                return Err(Outage::Away.into());
+            }
             let start = self.time.steady();
+            let subject = (&passenger.value, passenger.end);
             let meaning = self.client.validate(&own.value, subject, request, own.may_validate()).await;
+            drop(place);
             let took = self.time.steady() - start;
             if let Meaning::OwnTokenRejected = meaning {
                 self.metrics.undecided.record(took);
@@ -198,8 +291,27 @@ impl Validator {
                 continue;
             }
             self.latency(&meaning).record(took);
-            return self.outcome(meaning, &own, request);
+            if let Meaning::Undecided(outage) = &meaning {
+                self.blame(passenger.digest, outage);
+            }
+            return self.outcome(meaning, &own, request).map(|vouched| (vouched, start));
         }
+    }
+
+    /// Notes whose fault it was; when it looks as if Keystone is away, somebody finds out.
+    fn blame(&self, digest: Digest, outage: &Outage) {
+        if !outage.is_keystones() {
+            return;
+        }
+        let Some(watch) = self.breaker.failed(digest, self.time.steady()) else { return };
+        let (client, time, own) =
+            (Arc::clone(&self.client), Arc::clone(&self.time), Arc::downgrade(&self.own));
+        tokio::spawn(async move {
+            let is_back = watch.keep(|| client.probe(), || time.steady()).await;
+            if let (true, Some(own)) = (is_back, own.upgrade()) {
+                own.hurry();
+            }
+        });
     }
 
     fn latency(&self, meaning: &Meaning) -> &Latency {
@@ -217,7 +329,8 @@ impl Validator {
                 if vouched.caller.user != own.user {
                     own.has_validated();
                 }
-                tracing::debug!(user = %vouched.caller.user, audit_ids = ?vouched.audit_ids, request, "token accepted");
+                let audit_ids = &vouched.marks.audit_ids;
+                tracing::debug!(user = %vouched.caller.user, ?audit_ids, request, "token accepted");
                 Ok(*vouched)
             }
             Meaning::Rejected => {
@@ -239,10 +352,7 @@ impl Validator {
     /// Tells the operator what only he can end, but not with every request. The rest is on the line of the request
     /// that failed.
     fn note(&self, outage: &Outage, request: &str) {
-        let now = self.time.steady().as_secs() + 1;
-        let last = self.complained.load(Relaxed);
-        if outage.is_misconfiguration() && (last == 0 || now >= last + COMPLAIN_AGAIN) {
-            self.complained.store(now, Relaxed);
+        if outage.is_misconfiguration() && self.misconfiguration_noted.is_time(self.time.steady()) {
             tracing::error!(error = %outage, request, "tokens cannot be validated");
         } else {
             tracing::debug!(error = %outage, request, "a token could not be validated");
@@ -251,11 +361,17 @@ impl Validator {
 
     pub(crate) fn figures(&self) -> Figures {
         let (good_entries, bad_entries) = self.cache.len();
+        let (calls, waiting) = self.queue.len();
+        let now = self.time.steady();
         Figures {
             in_flight: self.flights.len(),
+            calls,
+            waiting,
             good_entries,
             bad_entries,
             own_token_left: self.own.left(),
+            breaker_open: self.breaker.is_open(),
+            since_revocations: self.revocations.polled().map(|polled| now.saturating_sub(polled)),
             ..self.metrics.snapshot()
         }
     }

@@ -1,6 +1,6 @@
 //! The seam to whoever vouches for callers.
 
-use std::{pin::Pin, sync::Arc};
+use std::{fmt, pin::Pin, sync::Arc, time::Duration};
 
 use crate::{caller::Caller, error::Source};
 
@@ -9,12 +9,46 @@ use crate::{caller::Caller, error::Source};
 /// Implementations say [`TokenError::Rejected`] only when it was *decided* that the token is not good, and
 /// [`TokenError::Unavailable`] whenever that could not be decided.
 pub trait Tokens: Send + Sync {
-    /// Who bears `token`. `request` is the id of the request this is for, to be handed on where that helps an
-    /// operator to follow it.
-    fn validate<'a>(&'a self, token: &'a str, request: &'a str) -> Validation<'a>;
+    /// Who bears the token that is shown, if it is good for the call it is shown for.
+    fn validate<'a>(&'a self, shown: Shown<'a>) -> Validation<'a>;
 
     /// Whether the one who vouches has answered at least once: part of being ready.
     fn is_ready(&self) -> bool;
+}
+
+/// A token and the call it is shown for.
+#[derive(Clone, Copy)]
+pub struct Shown<'a> {
+    /// The token of who asks.
+    pub token: &'a str,
+    /// The token of a service that asks on behalf of `token`'s bearer. It never changes who asks and what they may;
+    /// it only lets a long chain of calls outlive `token`.
+    pub service_token: Option<&'a str>,
+    /// What the call does.
+    pub intent: Intent,
+    /// The call as it was made, such as `GET`: some tokens are good for some calls only.
+    pub method: &'a str,
+    /// Its path, such as `/v2/images`, without a query.
+    pub path: &'a str,
+    /// The id of the request this is for, to be handed on where that helps an operator to follow it.
+    pub request: &'a str,
+}
+
+/// What a call does to the records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intent {
+    /// It only looks.
+    Look,
+    /// It may change them.
+    Change,
+}
+
+impl fmt::Debug for Shown<'_> {
+    /// Without the tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { intent, method, path, request, .. } = self;
+        write!(f, "Shown({method} {path}, {intent:?}, {request})")
+    }
 }
 
 /// A validation under way.
@@ -23,10 +57,15 @@ pub type Validation<'a> = Pin<Box<dyn Future<Output = Result<Arc<Caller>, TokenE
 /// Why nobody vouches for the bearer of a token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The token is malformed, unknown, expired or revoked.
+    /// The token is malformed, unknown, expired, revoked, or not good for this call.
     #[error("The request you have made requires authentication.")]
     Rejected,
     /// It cannot be known now.
     #[error("The identity service cannot be asked at the moment; try again.")]
-    Unavailable(#[source] Source),
+    Unavailable {
+        /// Why, for the log.
+        source: Source,
+        /// When asking again makes sense.
+        again_in: Duration,
+    },
 }

@@ -26,6 +26,7 @@ mod login;
 mod projects;
 mod realm;
 mod refusal;
+mod revocations;
 mod routes;
 mod signing_key;
 mod tokens;

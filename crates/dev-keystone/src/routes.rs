@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use actix_web::web::{self, ServiceConfig, resource};
 
-use crate::{auth, catalog, discovery, domains, projects, users};
+use crate::{auth, catalog, discovery, domains, projects, revocations, users};
 
 /// The largest body taken, in bytes, as oslo.middleware's `max_request_body_size`.
 const BODY_LIMIT: usize = 114_688;
@@ -24,6 +24,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
                 .head(auth::check)
                 .delete(auth::revoke),
         )
+        .service(resource("/v3/OS-REVOKE/events").get(revocations::events))
         .service(resource("/v3/auth/catalog").get(catalog::of_token))
         .service(resource("/v3/auth/projects").get(projects::of_caller))
         .service(resource("/v3/projects").get(projects::list))

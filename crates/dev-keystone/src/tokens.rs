@@ -50,8 +50,15 @@ pub(crate) struct Tokens {
     domain_id: String,
     life: i64,
     expired_window: i64,
-    /// Revoked audit ids, each with the second after which the token is dead anyway.
-    revoked: Mutex<HashMap<String, i64>>,
+    revoked: Mutex<HashMap<String, Revocation>>,
+}
+
+/// When a token was revoked; times are whole seconds since the epoch.
+#[derive(Clone, Copy)]
+struct Revocation {
+    at: i64,
+    /// From then on the token is dead anyway.
+    dead_from: i64,
 }
 
 impl Tokens {
@@ -138,8 +145,18 @@ impl Tokens {
         let Some(own) = token.audit_ids.first() else { return };
         let now = Utc::now().timestamp();
         let mut revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
-        revoked.retain(|_, dead_from| now < *dead_from);
-        revoked.insert(own.clone(), token.expires_at + self.expired_window);
+        revoked.retain(|_, revocation| now < revocation.dead_from);
+        revoked
+            .insert(own.clone(), Revocation { at: now, dead_from: token.expires_at + self.expired_window });
+    }
+
+    /// The audit ids revoked after this second, or all that are remembered, with when that was; oldest first.
+    pub(crate) fn revoked_after(&self, since: Option<i64>) -> Vec<(String, i64)> {
+        let revoked = self.revoked.lock().unwrap_or_else(PoisonError::into_inner);
+        let after = revoked.iter().filter(|(_, revocation)| since.is_none_or(|since| since < revocation.at));
+        let mut after: Vec<_> = after.map(|(id, revocation)| (id.clone(), revocation.at)).collect();
+        after.sort_unstable_by_key(|(_, at)| *at);
+        after
     }
 
     fn is_revoked(&self, token: &Token) -> bool {

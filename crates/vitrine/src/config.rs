@@ -106,6 +106,25 @@ pub(crate) struct Keystone {
     /// How long a validated token is trusted, in seconds.
     #[serde(deserialize_with = "number")]
     pub(crate) token_cache_ttl: u64,
+    /// The same for the roles `admin` and `service`, if that is shorter.
+    #[serde(deserialize_with = "number")]
+    pub(crate) max_privileged_age: u64,
+    /// How old Keystone's word may be, in seconds, to let somebody look while Keystone cannot be asked; 0: nobody.
+    #[serde(deserialize_with = "number")]
+    pub(crate) stale_reads: u64,
+    /// How often Keystone is asked what was revoked, in seconds; 0: never.
+    #[serde(deserialize_with = "number")]
+    pub(crate) revocation_poll: u64,
+    /// Validations that Keystone is asked for at once.
+    #[serde(deserialize_with = "number")]
+    pub(crate) calls_at_once: usize,
+    /// Those that may wait for a place among them.
+    #[serde(deserialize_with = "number")]
+    pub(crate) calls_waiting: usize,
+    /// Roles with which a token in `X-Service-Token` is a service's; separated by commas.
+    pub(crate) service_token_roles: String,
+    /// `fernet`, `jws`, both separated by a comma, or `any`: what Keystone's tokens look like.
+    pub(crate) token_formats: String,
     /// A folder with Keystone's public keys for JWS tokens; none if empty.
     pub(crate) jws_public_keys: PathBuf,
     /// Certificates of the only authorities to trust, as PEM; the system's if empty.
@@ -230,6 +249,13 @@ impl Default for Keystone {
             application_credential_secret: Secret::default(),
             application_credential_secret_file: PathBuf::new(),
             token_cache_ttl: 60,
+            max_privileged_age: 60,
+            stale_reads: 600,
+            revocation_poll: 10,
+            calls_at_once: 8,
+            calls_waiting: 1024,
+            service_token_roles: "service".to_owned(),
+            token_formats: "fernet, jws".to_owned(),
             jws_public_keys: PathBuf::new(),
             ca_file: PathBuf::new(),
         }
@@ -276,6 +302,11 @@ impl Config {
             ("database.pool_size", i64::from(self.database.pool_size), 0, 1000),
             ("database.replica_staleness", long(self.database.replica_staleness), 1, 3600),
             ("keystone.token_cache_ttl", long(self.keystone.token_cache_ttl), 0, 86_400),
+            ("keystone.max_privileged_age", long(self.keystone.max_privileged_age), 0, 86_400),
+            ("keystone.stale_reads", long(self.keystone.stale_reads), 0, 86_400),
+            ("keystone.revocation_poll", long(self.keystone.revocation_poll), 0, 3600),
+            ("keystone.calls_at_once", whole(self.keystone.calls_at_once), 1, 1000),
+            ("keystone.calls_waiting", whole(self.keystone.calls_waiting), 0, 100_000),
             ("limits.members_per_image", limits.members_per_image, -1, i64::MAX),
             ("limits.properties_per_image", limits.properties_per_image, -1, i64::MAX),
             ("limits.tags_per_image", limits.tags_per_image, -1, i64::MAX),

@@ -73,6 +73,27 @@ fn tokens(text: &mut String, keystone: &Keystone) {
     figure(
         text,
         "counter",
+        "vitrine_token_cache_events_total",
+        "What became of remembered tokens besides being used.",
+        &[
+            ("{event=\"refreshed\"}", figures.refreshes as f64),
+            ("{event=\"revoked\"}", figures.revoked as f64),
+            ("{event=\"served_stale\"}", figures.stale as f64),
+        ],
+    );
+    figure(
+        text,
+        "counter",
+        "vitrine_good_tokens_refused_total",
+        "Calls refused though Keystone vouched for the token.",
+        &[
+            ("{because=\"access_rules\"}", figures.outside_access_rules as f64),
+            ("{because=\"no_service\"}", figures.not_services as f64),
+        ],
+    );
+    figure(
+        text,
+        "counter",
         "vitrine_signed_tokens_refused_total",
         "Signed tokens refused without asking Keystone.",
         &[
@@ -86,6 +107,28 @@ fn tokens(text: &mut String, keystone: &Keystone) {
         "vitrine_token_validations_in_flight",
         "Distinct tokens being asked about.",
         &[("", figures.in_flight as f64)],
+    );
+    figure(
+        text,
+        "gauge",
+        "vitrine_keystone_calls",
+        "Validations that Keystone is asked for, and those that wait for a place.",
+        &[("{state=\"running\"}", figures.calls as f64), ("{state=\"waiting\"}", figures.waiting as f64)],
+    );
+    figure(
+        text,
+        "gauge",
+        "vitrine_keystone_away",
+        "1 while Keystone is known to be away and nobody waits for it.",
+        &[("", f64::from(u8::from(figures.breaker_open)))],
+    );
+    let ago = figures.since_revocations.map_or(f64::NAN, |ago| ago.as_secs_f64());
+    figure(
+        text,
+        "gauge",
+        "vitrine_revocations_seconds_ago",
+        "How long ago Keystone told what was revoked; NaN if it never did.",
+        &[("", ago)],
     );
     figure(
         text,

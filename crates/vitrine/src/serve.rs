@@ -100,6 +100,7 @@ pub(crate) async fn run(
         .run();
 
     actix_web::rt::spawn(tokens.keep_signed_in());
+    actix_web::rt::spawn(tokens.follow_revocations());
     actix_web::rt::spawn(beside);
     if let Some(metrics_address) = config.metrics()? {
         let listener = listen("metrics_listen", metrics_address)?;

@@ -232,6 +232,33 @@ fn a_body_without_a_token_is_a_401_whatever_it_holds() {
 }
 
 #[test]
+fn a_token_is_shown_with_the_call_as_it_was_made_and_a_services_token_beside_it() {
+    let served = Served::start();
+    let client = served.member_of("owner");
+    let ask = |method: &str, path: &str| client.ask(method, path);
+    for (ask, shown) in [
+        (ask("GET", "/v2/images?limit=1"), "Look GET /v2/images None"),
+        (ask("GET", "/v2/im%61ges//x/"), "Look GET /v2/im%61ges//x/ None"),
+        (ask("POST", "/v2/images").body("{}"), "Change POST /v2/images None"),
+        (ask("DELETE", "/v2/images/x"), "Change DELETE /v2/images/x None"),
+        (ask("PURGE", "/v2/x"), "Change PURGE /v2/x None"),
+        (ask("GET", "/v2/images").header("X-Service-Token", " s "), r#"Look GET /v2/images Some("s")"#),
+        (ask("GET", "/v2/images").header("X-Service-Token", " "), "Look GET /v2/images None"),
+    ] {
+        ask.send();
+        assert_eq!(served.last_shown(), shown);
+    }
+}
+
+#[test]
+fn a_services_token_that_is_no_text_is_a_401() {
+    let served = Served::start();
+    let client = served.member_of("owner");
+    assert_eq!(client.ask("GET", "/v2/images").send().status, 200);
+    assert_eq!(client.ask("GET", "/v2/images").header("X-Service-Token", "\u{e9}").send().status, 401);
+}
+
+#[test]
 fn identity_that_a_client_claims_itself_means_nothing() {
     let served = Served::start();
     let image = served.image("owner", |_| {});

@@ -141,7 +141,7 @@ fn an_unreachable_keystone_is_a_503_and_not_a_401() {
     for reply in every_call(&served.with_token(UNDECIDED)) {
         let say = "The identity service cannot be asked at the moment; try again.";
         assert_eq!(reply.verdict(), (503, say.into()));
-        assert_eq!(reply.header("retry-after"), Some("1"));
+        assert_eq!(reply.header("retry-after"), Some("2"));
         assert_eq!(reply.header("www-authenticate"), None);
     }
     // Not even an unknown path is told from a known one.

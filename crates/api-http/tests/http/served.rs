@@ -21,7 +21,7 @@ use core_domain::{
     project::UserId,
     store::Store,
     testing::{builders, memory::MemoryStore},
-    tokens::{TokenError, Tokens, Validation},
+    tokens::{Shown, TokenError, Tokens, Validation},
 };
 
 use crate::{
@@ -32,29 +32,37 @@ use crate::{
 /// Whom tokens speak for. What is not here is refused, as Keystone refuses the unknown, the expired and the revoked
 /// alike.
 #[derive(Default)]
-pub(crate) struct Bearers(Mutex<BTreeMap<String, Arc<Caller>>>);
+pub(crate) struct Bearers {
+    callers: Mutex<BTreeMap<String, Arc<Caller>>>,
+    /// What was shown last: intent, method, path, and the token of a service.
+    last: Mutex<String>,
+}
 
 /// The token for which Keystone cannot be asked.
 pub(crate) const UNDECIDED: &str = "keystone-is-down";
+const UNDECIDED_FOR: Duration = Duration::from_secs(2);
 
 impl Bearers {
     fn admit(&self, token: &str, caller: Caller) {
-        self.0.lock().unwrap().insert(token.to_owned(), Arc::new(caller));
+        self.callers.lock().unwrap().insert(token.to_owned(), Arc::new(caller));
     }
 }
 
 impl Tokens for Bearers {
-    fn validate<'a>(&'a self, token: &'a str, _: &'a str) -> Validation<'a> {
+    fn validate<'a>(&'a self, shown: Shown<'a>) -> Validation<'a> {
+        let Shown { token, service_token, intent, method, path, .. } = shown;
+        *self.last.lock().unwrap() = format!("{intent:?} {method} {path} {service_token:?}");
         let verdict = if token == UNDECIDED {
-            Err(TokenError::Unavailable("connecting to keystone.internal:5000 as vitrine/secret".into()))
+            let source = "connecting to keystone.internal:5000 as vitrine/secret".into();
+            Err(TokenError::Unavailable { source, again_in: UNDECIDED_FOR })
         } else {
-            self.0.lock().unwrap().get(token).cloned().ok_or(TokenError::Rejected)
+            self.callers.lock().unwrap().get(token).cloned().ok_or(TokenError::Rejected)
         };
         Box::pin(std::future::ready(verdict))
     }
 
     fn is_ready(&self) -> bool {
-        !self.0.lock().unwrap().is_empty()
+        !self.callers.lock().unwrap().is_empty()
     }
 }
 
@@ -135,6 +143,11 @@ impl Served {
     /// An administrator, in a project that owns nothing.
     pub(crate) fn admin(&self) -> Client<'_> {
         self.somebody(Some("operations"), &["admin", "manager", "member", "reader"])
+    }
+
+    /// What was asked about the last token that was shown.
+    pub(crate) fn last_shown(&self) -> String {
+        self.bearers.last.lock().unwrap().clone()
     }
 
     /// Somebody in this project, or none, with these roles and a token of its own.

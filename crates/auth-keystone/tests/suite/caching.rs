@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use core_domain::tokens::Tokens;
 
-use crate::stand_in::{REQUEST, Reply, StandIn, Verdict, eventually, token, verdict, verdicts};
+use crate::stand_in::{Reply, StandIn, Verdict, eventually, shown, token, verdict, verdicts};
 
 #[tokio::test]
 async fn a_token_that_is_remembered_costs_no_call() {
@@ -150,7 +150,7 @@ async fn a_client_that_goes_away_does_not_fail_those_who_wait_for_the_same_answe
     stand_in.hold();
     let leader = tokio::spawn({
         let (keystone, token) = (keystone.clone(), token.clone());
-        async move { keystone.validate(&token, REQUEST).await.is_ok() }
+        async move { keystone.validate(shown(&token)).await.is_ok() }
     });
     eventually("the leader's call", || stand_in.gets() == 2).await;
     let waiter = tokio::spawn({
@@ -163,4 +163,96 @@ async fn a_client_that_goes_away_does_not_fail_those_who_wait_for_the_same_answe
     stand_in.release();
     assert_eq!(waiter.await.unwrap(), Verdict::Accepted);
     assert_eq!(stand_in.gets(), 2);
+}
+
+#[tokio::test]
+async fn a_token_in_steady_use_is_asked_about_behind_its_users_backs() {
+    let stand_in = StandIn::start();
+    let keystone = stand_in.keystone();
+    let token = token("alice");
+    stand_in.admit(&token);
+    assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+    // Ten minutes, a use a second.
+    for _ in 0..600 {
+        stand_in.hands.put_forward(Duration::from_secs(1));
+        assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+        eventually("whoever asks behind the back", || keystone.figures().in_flight == 0).await;
+    }
+    let figures = keystone.figures();
+    assert_eq!((figures.misses, figures.hits), (1, 600), "nobody waited but the first");
+    assert_eq!(figures.refreshes + 1, stand_in.gets() as u64);
+    assert!((10..=15).contains(&figures.refreshes), "{} in ten times a minute", figures.refreshes);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_who_use_an_old_entry_make_one_call_and_wait_for_none() {
+    let stand_in = StandIn::start();
+    let keystone = stand_in.keystone();
+    let token = token("alice");
+    stand_in.admit(&token);
+    assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+    stand_in.hands.put_forward(Duration::from_secs(50));
+    stand_in.hold();
+    let verdicts = verdicts(&keystone, (0..1_000).map(|_| token.clone())).await;
+    assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Accepted), "while Keystone says nothing");
+    assert_eq!(keystone.figures().in_flight, 1);
+    stand_in.release();
+    eventually("the answer", || keystone.figures().in_flight == 0).await;
+    // It counts from when it was asked for.
+    stand_in.hands.put_forward(Duration::from_secs(30));
+    assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+    assert_eq!(stand_in.gets(), 2);
+}
+
+#[tokio::test]
+async fn a_rejection_that_nobody_waited_for_counts_at_once() {
+    let stand_in = StandIn::start();
+    let keystone = stand_in.keystone();
+    let token = token("alice");
+    stand_in.admit(&token);
+    assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+    stand_in.hands.put_forward(Duration::from_secs(50));
+    stand_in.realm(|realm| realm.subjects.clear());
+    assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted, "as it was known");
+    eventually("the entry to go", || keystone.figures().good_entries == 0).await;
+    assert_eq!(verdict(&keystone, &token).await, Verdict::Rejected);
+    assert_eq!(stand_in.gets(), 2);
+}
+
+#[tokio::test]
+async fn a_keystone_that_fails_behind_the_back_is_asked_seldom_and_harms_nobody() {
+    let stand_in = StandIn::start();
+    let keystone = stand_in.keystone();
+    let token = token("alice");
+    stand_in.admit(&token);
+    assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+    stand_in.always(Reply::error(500, "no"));
+    stand_in.hands.put_forward(Duration::from_secs(43));
+    for _ in 0..100 {
+        stand_in.hands.put_forward(Duration::from_millis(100));
+        assert_eq!(verdict(&keystone, &token).await, Verdict::Accepted);
+        eventually("whoever asks behind the back", || keystone.figures().in_flight == 0).await;
+    }
+    assert!((2..=7).contains(&stand_in.gets()), "{} calls", stand_in.gets());
+}
+
+#[tokio::test]
+async fn the_powerful_are_asked_about_every_minute_whatever_the_time_to_live() {
+    let stand_in = StandIn::start();
+    let mut config = stand_in.config();
+    config.token_cache_ttl = Duration::from_secs(300);
+    let keystone = stand_in.keystone_with(&config);
+    let (admin, alice) = (token("admin"), token("alice"));
+    stand_in.admit(&alice);
+    stand_in.realm(|realm| {
+        let description = realm.describe("root", "studio", &["admin"], 3_600);
+        realm.subjects.insert(admin.clone(), description)
+    });
+    for token in [&admin, &alice] {
+        assert_eq!(verdict(&keystone, token).await, Verdict::Accepted);
+    }
+    stand_in.hands.put_forward(Duration::from_secs(60));
+    stand_in.realm(|realm| realm.subjects.clear());
+    assert_eq!(verdict(&keystone, &admin).await, Verdict::Rejected);
+    assert_eq!(verdict(&keystone, &alice).await, Verdict::Accepted, "known for five minutes");
 }

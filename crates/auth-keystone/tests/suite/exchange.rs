@@ -8,12 +8,15 @@ use std::{
 };
 
 use auth_keystone::{Keystone, Secret};
-use core_domain::{project::ProjectId, tokens::Tokens};
+use core_domain::{
+    project::ProjectId,
+    tokens::{Shown, Tokens},
+};
 use serde_json::{Value, json};
 
 use crate::{
     rude::{dead_port, read_request, rude},
-    stand_in::{PASSWORD, REQUEST, Reply, StandIn, Verdict, config, hasty, token, verdict},
+    stand_in::{PASSWORD, REQUEST, Reply, StandIn, Verdict, config, hasty, shown, token, verdict},
 };
 
 #[tokio::test]
@@ -41,7 +44,7 @@ async fn the_request_id_goes_on_to_keystone() {
     verdict(&keystone, &token("alice")).await;
     assert_eq!(stand_in.seen("GET")[0].headers["x-openstack-request-id"], REQUEST);
     // One that cannot stand in a header is left out; the validation goes on.
-    assert!(keystone.validate(&token("alice"), "req-\n").await.is_err());
+    assert!(keystone.validate(Shown { request: "req-\n", ..shown(&token("alice")) }).await.is_err());
     assert!(!stand_in.seen("GET")[1].headers.contains_key("x-openstack-request-id"));
 }
 
@@ -81,7 +84,7 @@ async fn who_bears_a_token_is_what_keystones_body_says_and_no_header() {
     stand_in.always(
         headers.into_iter().fold(Reply::json(200, &body), |reply, (name, value)| reply.header(name, value)),
     );
-    let caller = stand_in.keystone().validate(&token, REQUEST).await.unwrap();
+    let caller = stand_in.keystone().validate(shown(&token)).await.unwrap();
     assert_eq!(caller.user.as_str(), "alice");
     assert_eq!(caller.project, Some(ProjectId::parse("studio").unwrap()));
     let mut roles = caller.roles().to_vec();
@@ -292,7 +295,7 @@ async fn an_outage_never_rejects_and_leaves_what_is_remembered() {
 async fn an_unavailable_keystone_says_why_to_the_log_and_nothing_to_the_client() {
     let stand_in = StandIn::start();
     stand_in.always(Reply::page(404));
-    let error = stand_in.keystone().validate(&token("alice"), REQUEST).await.unwrap_err();
+    let error = stand_in.keystone().validate(shown(&token("alice"))).await.unwrap_err();
     assert!(!error.to_string().contains("auth_url"), "{error}");
     let source = std::error::Error::source(&error).expect("a reason").to_string();
     assert!(source.contains("keystone.auth_url"), "{source}");

@@ -1,6 +1,12 @@
 //! What is decided by a token's form alone.
 
-use auth_keystone::Keystone;
+use auth_keystone::{Config, Formats, Keystone};
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::Utc;
+use proptest::{
+    strategy::{Strategy, ValueTree},
+    test_runner::TestRunner,
+};
 
 use crate::stand_in::{StandIn, Verdict, token, verdict};
 
@@ -65,4 +71,39 @@ async fn the_longest_token_is_a_matter_of_configuration() {
     config.token_max_length = 3_071;
     assert_eq!(verdict(&stand_in.keystone_with(&config), &long).await, Verdict::Rejected);
     assert_eq!(stand_in.gets(), 1);
+}
+
+/// A validator that takes no token but those that look like Keystone's.
+fn knowing_formats(stand_in: &StandIn) -> Keystone {
+    stand_in.keystone_with(&Config { token_formats: Formats::default(), ..stand_in.config() })
+}
+
+#[tokio::test]
+async fn ten_thousand_strings_that_are_merely_base64_cost_no_call() {
+    let stand_in = StandIn::start();
+    let keystone = knowing_formats(&stand_in);
+    let mut runner = TestRunner::deterministic();
+    let random =
+        proptest::string::string_regex("[A-Za-z0-9_-]{20,600}(\\.[A-Za-z0-9_-]{2,100}){0,2}").unwrap();
+    for _ in 0..10_000 {
+        let string = random.new_tree(&mut runner).unwrap().current();
+        assert_eq!(verdict(&keystone, &string).await, Verdict::Rejected, "{string}");
+    }
+    assert_eq!((stand_in.posts(), stand_in.gets()), (0, 0));
+}
+
+#[tokio::test]
+async fn tokens_as_keystone_makes_them_are_asked_about_in_either_format() {
+    let stand_in = StandIn::start();
+    let keystone = knowing_formats(&stand_in);
+    let now = Utc::now().timestamp().to_be_bytes();
+    let part = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
+    let jws = format!("{}.{}.{}", part(br#"{"alg":"ES256","typ":"JWT"}"#), part(b"{}"), part(&[7; 64]));
+    // As long as those for nothing, for a project, and by trust.
+    let fernet = [4, 5, 6].map(|blocks| part(&[&[0x80][..], &now, &vec![7; 48 + 16 * blocks]].concat()));
+    assert_eq!(fernet.each_ref().map(String::len), [162, 183, 204]);
+    for token in fernet.iter().chain([&jws]) {
+        stand_in.admit(token);
+        assert_eq!(verdict(&keystone, token).await, Verdict::Accepted, "{token}");
+    }
 }

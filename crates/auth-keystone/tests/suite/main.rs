@@ -5,12 +5,16 @@
 
 mod stand_in;
 
+mod away;
 mod caching;
+mod crowd;
 mod exchange;
 mod figures;
 mod form;
 mod own_token;
+mod revoked;
 mod rude;
 mod secrecy;
+mod services;
 mod signed;
 mod tls;

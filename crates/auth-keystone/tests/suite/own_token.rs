@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use core_domain::tokens::Tokens;
 
-use crate::stand_in::{Reply, StandIn, Verdict, eventually, token, verdict, verdicts};
+use crate::stand_in::{Reply, StandIn, Verdict, eventually, shown, token, verdict, verdicts};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_requests_with_a_revoked_own_token_sign_in_once_and_repeat_once_each() {
     let stand_in = StandIn::start();
-    let keystone = stand_in.keystone();
+    let mut config = stand_in.config();
+    config.calls_at_once = 1_000;
+    let keystone = stand_in.keystone_with(&config);
     let tokens: Vec<_> = (0..1_000).map(|_| token("alice")).collect();
     tokens.iter().for_each(|token| stand_in.admit(token));
     let first = token("alice");
@@ -176,7 +178,7 @@ async fn a_failed_sign_in_is_answered_at_once_until_the_next_is_due() {
     let keystone = stand_in.keystone();
     stand_in.script(|_| Some(Reply::error(401, "no")));
     for _ in 0..10 {
-        let error = keystone.validate(&token("alice"), "req-1").await.unwrap_err();
+        let error = keystone.validate(shown(&token("alice"))).await.unwrap_err();
         let source = std::error::Error::source(&error).expect("a reason").to_string();
         assert!(source.contains("refuses the service's own credential"), "{source}");
     }
@@ -187,7 +189,7 @@ async fn a_failed_sign_in_is_answered_at_once_until_the_next_is_due() {
 async fn an_address_without_keystone_is_named_when_signing_in() {
     let stand_in = StandIn::start();
     stand_in.script(|_| Some(Reply::page(404)));
-    let error = stand_in.keystone().validate(&token("alice"), "req-1").await.unwrap_err();
+    let error = stand_in.keystone().validate(shown(&token("alice"))).await.unwrap_err();
     let source = std::error::Error::source(&error).expect("a reason").to_string();
     assert!(source.contains("keystone.auth_url"), "{source}");
 }

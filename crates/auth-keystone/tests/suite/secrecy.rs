@@ -8,12 +8,12 @@ use std::{
 };
 
 use auth_keystone::Keystone;
-use core_domain::tokens::Tokens;
+use core_domain::tokens::{Shown, Tokens};
 use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt};
 
 use crate::{
     rude::{read_request, rude},
-    stand_in::{PASSWORD, REQUEST, Reply, StandIn, config, token},
+    stand_in::{PASSWORD, Reply, StandIn, config, shown, token},
 };
 
 /// Everything that is logged on a thread, at the most talkative level.
@@ -51,7 +51,7 @@ fn everything(error: &(dyn Error + 'static)) -> String {
 }
 
 async fn outcome(keystone: &Keystone, token: &str) -> String {
-    match keystone.validate(token, REQUEST).await {
+    match keystone.validate(shown(token)).await {
         Ok(caller) => format!("{caller:?}"),
         Err(error) => everything(&error),
     }
@@ -90,7 +90,10 @@ async fn no_token_or_password_is_in_the_log_an_error_or_a_debug_text() {
         });
         stand_in.script(move |seen| scripted.clone().filter(|_| seen.method == "GET"));
         said += &outcome(&keystone, &token).await;
-        tokens.push(token);
+        let service = self::token("secret");
+        let beside = Shown { service_token: Some(&service), ..shown(&token) };
+        said += &format!("{beside:?} {:?}", keystone.validate(beside).await);
+        tokens.extend([token, service]);
     }
     for malformed in ["with blanks inside the token", "with-an-exclamation-mark!"] {
         said += &outcome(&keystone, malformed).await;

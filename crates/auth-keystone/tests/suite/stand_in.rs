@@ -11,11 +11,11 @@ use std::{
 };
 
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, http::StatusCode, rt, web};
-use auth_keystone::{Clock, Config, Keystone, Secret, SystemClock};
+use auth_keystone::{Clock, Config, Formats, Keystone, Secret, SystemClock};
 use chrono::{DateTime, SecondsFormat, SubsecRound, TimeDelta, Utc};
 use core_domain::{
     caller::Caller,
-    tokens::{TokenError, Tokens},
+    tokens::{Intent, Shown, TokenError, Tokens},
 };
 use serde_json::{Value, json};
 use tokio::sync::watch;
@@ -59,6 +59,12 @@ pub(crate) struct Seen {
     pub(crate) headers: HashMap<String, String>,
     pub(crate) body: String,
     pub(crate) at: Instant,
+}
+
+impl Seen {
+    pub(crate) fn is_validation(&self) -> bool {
+        self.method == "GET" && self.path == VALIDATION
+    }
 }
 
 /// An answer to give.
@@ -116,6 +122,11 @@ pub(crate) struct Realm {
     pub(crate) ahead: TimeDelta,
     /// Each validation takes so long.
     pub(crate) delay: Duration,
+    /// What was revoked: the answer to whoever asks.
+    pub(crate) revocations: Reply,
+    /// The validations that are being answered, and the most there ever were.
+    pub(crate) open: usize,
+    pub(crate) most_open: usize,
     /// Speaks first; `None` leaves the answer to the realm.
     pub(crate) script: Script,
     pub(crate) seen: Vec<Seen>,
@@ -156,7 +167,9 @@ impl Realm {
         }
         match (seen.method.as_str(), seen.path.as_str()) {
             ("POST", "/v3/auth/tokens") => self.sign_in(),
-            ("GET", "/v3/auth/tokens") => self.validate(seen),
+            ("GET", VALIDATION) => self.validate(seen),
+            ("GET", REVOCATIONS) => self.revocations.clone(),
+            ("GET", PROBE) => Reply::json(200, &json!({"version": {"id": "v3.14"}})),
             _ => Reply::page(404),
         }
     }
@@ -175,14 +188,27 @@ impl Realm {
             return Reply::error(401, "The request you have made requires authentication.").after(self.delay);
         }
         let subject = seen.headers.get("x-subject-token").map_or("", String::as_str);
+        let ended = |description: &Value| {
+            let end = description["token"]["expires_at"].as_str().unwrap_or_default();
+            DateTime::parse_from_rfc3339(end).is_ok_and(|end| end <= self.now())
+        };
+        let allowed = seen.query.split('&').any(|flag| flag == "allow_expired=1");
         match self.subjects.get(subject) {
-            Some(description) => {
+            Some(description) if allowed || !ended(description) => {
                 Reply::json(200, description).header("X-Subject-Token", subject).after(self.delay)
             }
-            None => Reply::error(404, &format!("Could not find token: {subject}.")).after(self.delay),
+            Some(_) | None => {
+                Reply::error(404, &format!("Could not find token: {subject}.")).after(self.delay)
+            }
         }
     }
 }
+
+const VALIDATION: &str = "/v3/auth/tokens";
+/// Where a probe goes.
+pub(crate) const PROBE: &str = "/v3";
+/// Where it is asked what was revoked.
+pub(crate) const REVOCATIONS: &str = "/v3/OS-REVOKE/events";
 
 /// A running stand-in; ends with the value.
 pub(crate) struct StandIn {
@@ -206,6 +232,9 @@ impl StandIn {
             own_roles: vec!["service"],
             ahead: TimeDelta::zero(),
             delay: Duration::ZERO,
+            revocations: Reply::page(404),
+            open: 0,
+            most_open: 0,
             script: Box::new(|_| None),
             seen: Vec::new(),
         }));
@@ -246,7 +275,7 @@ impl StandIn {
         with(&mut self.realm.lock().expect("no panic in the realm"))
     }
 
-    /// Takes requests, but answers none until [`StandIn::release`].
+    /// Takes requests, but answers none for or about a token until [`StandIn::release`].
     pub(crate) fn hold(&self) {
         self.held.send_replace(true);
     }
@@ -262,7 +291,7 @@ impl StandIn {
 
     /// Answers every validation like this from now on.
     pub(crate) fn always(&self, reply: Reply) {
-        self.script(move |seen| (seen.method == "GET").then(|| reply.clone()));
+        self.script(move |seen| seen.is_validation().then(|| reply.clone()));
     }
 
     /// Lets somebody have this token for an hour.
@@ -277,8 +306,22 @@ impl StandIn {
         });
     }
 
+    /// Lets this user have this token for an hour, with these audit ids and roles.
+    pub(crate) fn admit_as(&self, token: &str, user: &str, audit_ids: &[&str], roles: &[&str]) {
+        self.realm(|realm| {
+            let mut description = realm.describe(user, "studio", roles, 3_600);
+            description["token"]["audit_ids"] = json!(audit_ids);
+            realm.subjects.insert(token.to_owned(), description)
+        });
+    }
+
+    /// The sign-ins (`POST`) or validations (`GET`) so far.
     pub(crate) fn seen(&self, method: &str) -> Vec<Seen> {
-        self.realm(|realm| realm.seen.iter().filter(|seen| seen.method == method).cloned().collect())
+        self.seen_at(VALIDATION).into_iter().filter(|seen| seen.method == method).collect()
+    }
+
+    pub(crate) fn seen_at(&self, path: &str) -> Vec<Seen> {
+        self.realm(|realm| realm.seen.iter().filter(|seen| seen.path == path).cloned().collect())
     }
 
     /// How many sign-ins there were.
@@ -334,9 +377,18 @@ async fn serve(
         body: String::from_utf8_lossy(&body).into_owned(),
         at: Instant::now(),
     };
-    let reply = realm.lock().expect("no panic in the realm").answer(&seen);
+    let is_validation = seen.is_validation();
+    let reply = {
+        let mut realm = realm.lock().expect("no panic in the realm");
+        realm.open += usize::from(is_validation);
+        realm.most_open = realm.most_open.max(realm.open);
+        realm.answer(&seen)
+    };
     rt::time::sleep(reply.after).await;
-    let _ = held.subscribe().wait_for(|held| !held).await;
+    if seen.path == VALIDATION {
+        let _ = held.subscribe().wait_for(|held| !held).await;
+    }
+    realm.lock().expect("no panic in the realm").open -= usize::from(is_validation);
     let mut response = HttpResponse::build(StatusCode::from_u16(reply.status).expect("a status"));
     for (name, value) in reply.headers {
         response.insert_header((name, value));
@@ -347,16 +399,23 @@ async fn serve(
 /// A configuration with more patience than any machine needs, so that only what a test is about fails it.
 pub(crate) fn config(port: u16) -> Config {
     let wait = Duration::from_secs(60);
-    Config { connect_timeout: wait, try_timeout: wait, decision_timeout: 2 * wait, ..hasty(port) }
+    Config {
+        connect_timeout: wait,
+        try_timeout: wait,
+        queue_timeout: wait,
+        decision_timeout: 2 * wait,
+        ..hasty(port)
+    }
 }
 
-/// The same with the time-outs as they ship.
+/// The same with the time-outs as they ship. Tokens may look like anything, so that they can have names.
 pub(crate) fn hasty(port: u16) -> Config {
     Config {
         auth_url: format!("http://127.0.0.1:{port}/v3"),
         username: Some("vitrine".to_owned()),
         password: Some(Secret::new(PASSWORD)),
         project_name: Some("service".to_owned()),
+        token_formats: Formats::Any,
         ..Config::default()
     }
 }
@@ -367,6 +426,17 @@ pub(crate) fn token(name: &str) -> String {
 }
 
 pub(crate) const REQUEST: &str = "req-6b1c0a4e-43b1-4a0f-a0f8-1d3c5e7f9a2b";
+
+/// A token, shown by somebody who wants to look at the list of images.
+pub(crate) fn shown(token: &str) -> Shown<'_> {
+    let (method, path) = ("GET", "/v2/images");
+    Shown { token, service_token: None, intent: Intent::Look, method, path, request: REQUEST }
+}
+
+/// The same by somebody who wants to make an image.
+pub(crate) fn shown_for_a_change(token: &str) -> Shown<'_> {
+    Shown { intent: Intent::Change, method: "POST", ..shown(token) }
+}
 
 /// A verdict in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -381,13 +451,13 @@ impl From<Result<Arc<Caller>, TokenError>> for Verdict {
         match validated {
             Ok(_) => Self::Accepted,
             Err(TokenError::Rejected) => Self::Rejected,
-            Err(TokenError::Unavailable(_)) => Self::Unavailable,
+            Err(TokenError::Unavailable { .. }) => Self::Unavailable,
         }
     }
 }
 
 pub(crate) async fn verdict(keystone: &Keystone, token: &str) -> Verdict {
-    keystone.validate(token, REQUEST).await.into()
+    keystone.validate(shown(token)).await.into()
 }
 
 /// The verdicts on all these, asked at once.

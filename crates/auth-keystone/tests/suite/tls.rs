@@ -13,7 +13,7 @@ use rustls::{
 
 use crate::{
     rude::{read_request, rude},
-    stand_in::{REQUEST, StandIn, Verdict, config, token, verdict},
+    stand_in::{StandIn, Verdict, config, shown, token, verdict},
 };
 
 /// A certificate for `localhost` (PEM), and the address of a Keystone that shows it and knows no token.
@@ -64,7 +64,8 @@ async fn a_keystone_that_nobody_known_vouches_for_is_told_nothing() {
     let (_, auth_url) = keystone_behind_tls();
     let (other, _) = keystone_behind_tls();
     let keystone = Keystone::new(&trusting(&folder.path().join("ca.pem"), &other, &auth_url)).unwrap();
-    let Err(TokenError::Unavailable(reason)) = keystone.validate(&token("alice"), REQUEST).await else {
+    let Err(TokenError::Unavailable { source: reason, .. }) = keystone.validate(shown(&token("alice"))).await
+    else {
         panic!("nothing is known");
     };
     assert!(reason.to_string().contains("certificate"), "{reason}");

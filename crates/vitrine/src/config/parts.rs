@@ -97,6 +97,9 @@ impl Config {
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let secret = |secret: &Secret| text(secret.reveal()).map(auth_keystone::Secret::new);
         let path = |path: &PathBuf| (!path.as_os_str().is_empty()).then(|| path.clone());
+        let token_formats = auth_keystone::Formats::from_words(&keystone.token_formats).ok_or_else(|| {
+            BadConfig::new("keystone.token_formats", "must be fernet, jws, both with a comma between, or any")
+        })?;
         let config = auth_keystone::Config {
             auth_url: keystone.auth_url.clone(),
             username: text(&keystone.username),
@@ -108,6 +111,13 @@ impl Config {
             application_credential_secret: secret(&keystone.application_credential_secret),
             ca_file: path(&keystone.ca_file),
             token_cache_ttl: Duration::from_secs(keystone.token_cache_ttl),
+            max_privileged_age: Duration::from_secs(keystone.max_privileged_age),
+            stale_reads: Duration::from_secs(keystone.stale_reads),
+            revocation_poll: Duration::from_secs(keystone.revocation_poll),
+            calls_at_once: keystone.calls_at_once,
+            calls_waiting: keystone.calls_waiting,
+            service_token_roles: keystone.service_token_roles.split(',').map(str::to_owned).collect(),
+            token_formats,
             jws_public_keys: path(&keystone.jws_public_keys),
             ..auth_keystone::Config::default()
         };
