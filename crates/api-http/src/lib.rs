@@ -12,6 +12,7 @@ mod health;
 mod images;
 mod members;
 mod metrics;
+mod openapi;
 mod page;
 mod path;
 mod request_id;

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{body::FromJson, error::ApiError};
 
 /// Attributes that the service alone writes.
-pub(super) const READ_ONLY: [&str; 17] = [
+pub(crate) const READ_ONLY: [&str; 17] = [
     "status",
     "created_at",
     "updated_at",

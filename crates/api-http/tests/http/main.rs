@@ -16,6 +16,7 @@ mod member_lists;
 mod members;
 mod nonsense;
 mod observed;
+mod openapi;
 mod ownerless;
 mod paths;
 mod private_images;
