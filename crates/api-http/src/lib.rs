@@ -15,6 +15,7 @@ mod metrics;
 mod openapi;
 mod page;
 mod path;
+mod protection;
 mod request_id;
 mod rounds;
 pub mod routes;

@@ -20,6 +20,7 @@ mod openapi;
 mod ownerless;
 mod paths;
 mod private_images;
+mod protection;
 mod served;
 mod target;
 mod wire;
