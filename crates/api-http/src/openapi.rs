@@ -27,7 +27,7 @@ pub(crate) async fn show() -> Result<HttpResponse, ApiError> {
 }
 
 /// Everything that a request under `/v2` may be refused with, whatever it asks for.
-const OF_ALL_UNDER_V2: [u16; 3] = [401, 500, 503];
+const OF_ALL_UNDER_V2: [u16; 4] = [401, 429, 500, 503];
 /// What reading a body may end with.
 const OF_BODIES: [u16; 4] = [400, 408, 413, 415];
 
@@ -152,7 +152,7 @@ fn refusal(route: &Route, operation: &Operation, code: u16) -> Value {
         415 if matches!(operation.takes, Takes::Patch) => {
             headers["Accept-Patch"] = to("headers", "AcceptPatch")
         }
-        503 => headers["Retry-After"] = to("headers", "RetryAfter"),
+        429 | 503 => headers["Retry-After"] = to("headers", "RetryAfter"),
         _ => {}
     }
     let mut content = json!({"text/plain": text});

@@ -131,7 +131,14 @@ pub(crate) struct LimitKeys {
     /// The largest JSON body, in bytes.
     #[serde(deserialize_with = "number")]
     pub(crate) body_bytes: usize,
+    /// How often a project may ask, in the long run; 0: as often as it likes.
+    #[serde(deserialize_with = "number")]
+    pub(crate) requests_per_second: u32,
+    /// How many requests a project may make at once; 0: two seconds' worth.
+    #[serde(deserialize_with = "number")]
+    pub(crate) requests_burst: u32,
 }
+
 
 /// `log.*`
 #[derive(Debug, Deserialize, Serialize)]
@@ -210,6 +217,8 @@ impl Default for LimitKeys {
             page_default: 25,
             page_max: 1000,
             body_bytes: 1 << 20,
+            requests_per_second: 0,
+            requests_burst: 0,
         }
     }
 }
@@ -246,6 +255,8 @@ impl Config {
             ("limits.page_max", whole(limits.page_max), 1, 100_000),
             ("limits.page_default", whole(limits.page_default), 1, whole(limits.page_max)),
             ("limits.body_bytes", whole(limits.body_bytes), 1024, 1 << 30),
+            ("limits.requests_per_second", i64::from(limits.requests_per_second), 0, 1_000_000),
+            ("limits.requests_burst", i64::from(limits.requests_burst), 0, 1_000_000),
             ("shutdown.grace", long(self.shutdown.grace), 0, 3600),
         ] {
             if !(least..=most).contains(&number) {

@@ -21,6 +21,7 @@ mod ownerless;
 mod paths;
 mod private_images;
 mod protection;
+mod rate;
 mod served;
 mod target;
 mod wire;

@@ -92,6 +92,7 @@ impl Served {
                 body_bytes: 1 << 20,
                 deadline: Duration::from_secs(30),
                 connections: 8,
+                rate: None,
             },
             store: Arc::new(MemoryStore::default()),
         };
