@@ -24,4 +24,5 @@ mod protection;
 mod rate;
 mod served;
 mod target;
+mod tenants;
 mod wire;
