@@ -51,6 +51,7 @@ pub(crate) struct Config {
     pub(crate) keystone: Keystone,
     pub(crate) sharing: Sharing,
     pub(crate) limits: LimitKeys,
+    pub(crate) tls: TlsKeys,
     pub(crate) log: Log,
     pub(crate) shutdown: Shutdown,
 }
@@ -139,6 +140,15 @@ pub(crate) struct LimitKeys {
     pub(crate) requests_burst: u32,
 }
 
+/// `tls.*`: both or neither.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TlsKeys {
+    /// The certificate and those between it and its authority, as PEM; plain HTTP if empty.
+    pub(crate) certificate: PathBuf,
+    /// Its private key, as PEM.
+    pub(crate) key: PathBuf,
+}
 
 /// `log.*`
 #[derive(Debug, Deserialize, Serialize)]
@@ -181,6 +191,7 @@ impl Default for Config {
             keystone: Keystone::default(),
             sharing: Sharing::default(),
             limits: LimitKeys::default(),
+            tls: TlsKeys::default(),
             log: Log::default(),
             shutdown: Shutdown::default(),
         }
