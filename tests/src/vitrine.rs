@@ -69,7 +69,7 @@ impl Vitrine {
             .with("VITRINE_LOG__FORMAT", "json")
     }
 
-    /// Where it listens: `http://127.0.0.1:PORT`.
+    /// Where it listens: `http://127.0.0.1:PORT`, `https://…` where it speaks TLS.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -145,14 +145,14 @@ impl Launch {
     /// When it ends instead or does not listen in a minute, with its log.
     pub fn start_unready(self) -> Vitrine {
         let process = self.launch();
-        let address = patience::within(START, || {
+        let url = patience::within(START, || {
             assert!(process.exit_status().is_none(), "vitrine ended:\n{}", process.log());
             process.log().lines().find_map(listening)
         });
-        let Some(address) = address else {
+        let Some(url) = url else {
             panic!("vitrine wrote no line with the message `listening`; its log:\n{}", process.log());
         };
-        Vitrine { process, url: format!("http://{address}") }
+        Vitrine { process, url }
     }
 
     /// Starts it and waits for its end; gives the exit status and what it wrote.
@@ -210,12 +210,13 @@ pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// The address in a log line `{"message":"listening","address":"127.0.0.1:PORT",…}`, fields nested or not.
+/// The URL in a log line `{"message":"listening","address":"127.0.0.1:PORT","scheme":"http",…}`, fields nested or not.
 fn listening(line: &str) -> Option<String> {
     let line: Value = serde_json::from_str(line).ok()?;
     let fields = line.get("fields").unwrap_or(&line);
     let here = fields["message"] == "listening";
-    here.then(|| fields["address"].as_str().map(str::to_owned)).flatten()
+    let (scheme, address) = (fields["scheme"].as_str().unwrap_or("http"), fields["address"].as_str());
+    address.filter(|_| here).map(|address| format!("{scheme}://{address}"))
 }
 
 /// The program under test.

@@ -15,6 +15,7 @@ use crate::{
     app::App,
     auth::Auth,
     error::ApiError,
+    protection::protect,
     request_id::{self, RequestId},
     versions,
 };
@@ -43,6 +44,7 @@ pub(crate) async fn answer<B: MessageBody>(
     if let Ok(id) = id_header {
         response.headers_mut().insert(request_id::HEADER, id);
     }
+    protect(&mut response);
     note(response.request(), response.status().as_u16(), started.elapsed());
     Ok(response)
 }

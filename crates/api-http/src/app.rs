@@ -21,7 +21,12 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use crate::{error::ApiError, metrics::Metrics, rounds::Rounds};
+use crate::{
+    error::ApiError,
+    metrics::Metrics,
+    rate::{Buckets, Rate},
+    rounds::Rounds,
+};
 
 /// What the API is told of its surroundings.
 #[derive(Clone, Debug)]
@@ -36,6 +41,8 @@ pub struct Settings {
     pub deadline: Duration,
     /// How many use cases run at once: as many as there are connections to the records.
     pub connections: usize,
+    /// How often each project may ask; `None`: as often as it likes.
+    pub rate: Option<Rate>,
 }
 
 /// What handlers share.
@@ -52,6 +59,7 @@ pub struct App {
     seats_for_changes: Arc<Semaphore>,
     waiting: AtomicUsize,
     pub(crate) rounds: Rounds,
+    pub(crate) buckets: Option<Buckets>,
     ping: tokio::sync::Mutex<Option<(Instant, bool)>>,
 }
 
@@ -96,6 +104,7 @@ impl App {
         let rounds = Rounds::start(&store, &rules, &metrics);
         Self {
             rounds,
+            buckets: settings.rate.map(Buckets::new),
             store,
             tokens,
             rules,

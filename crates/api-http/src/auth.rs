@@ -29,16 +29,20 @@ const SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 #[derive(Clone)]
 pub(crate) struct Auth(pub(crate) Arc<Caller>);
 
-/// Lets a request under `/v2` pass if somebody vouches for its bearer: 401 and 503 come before 404 and 405.
+/// Lets a request under `/v2` pass if somebody vouches for its bearer, and if its project does not ask too often: 401, 503
+/// and 429 come before 404 and 405.
 pub(crate) async fn authenticate<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
-    match vouched_for(request.request()).await {
-        Ok(caller) => {
-            request.extensions_mut().insert(Auth(caller));
-            next.call(request).await.map(ServiceResponse::map_into_left_body)
-        }
+    let admitted = vouched_for(request.request()).await.and_then(|caller| {
+        let may_ask = App::of(request.request())?.takes_one_more(&caller);
+        // Who was refused for asking too often is named in the log.
+        request.extensions_mut().insert(Auth(caller));
+        may_ask
+    });
+    match admitted {
+        Ok(()) => next.call(request).await.map(ServiceResponse::map_into_left_body),
         Err(error) => Ok(request.error_response(error).map_into_right_body()),
     }
 }

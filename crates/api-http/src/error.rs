@@ -34,6 +34,8 @@ pub(crate) enum ApiError {
     TooLarge(usize),
     /// The body did not arrive in time.
     SlowBody,
+    /// The caller's project asks too often; holds the seconds until it may again.
+    TooManyRequests(u64),
 }
 
 /// How long to wait before asking again, in seconds, where nobody knows better.
@@ -59,6 +61,7 @@ impl ApiError {
             Self::MediaType(_) | Self::PatchMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
+            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
         }
     }
 
@@ -82,7 +85,8 @@ impl ApiError {
             | Self::MediaType(_)
             | Self::PatchMediaType(_)
             | Self::TooLarge(_)
-            | Self::SlowBody => None,
+            | Self::SlowBody
+            | Self::TooManyRequests(_) => None,
         }
     }
 
@@ -107,6 +111,9 @@ impl ApiError {
         }
         if let Self::PatchMediaType(types) = self {
             response.insert_header(("Accept-Patch", *types));
+        }
+        if let Self::TooManyRequests(seconds) = self {
+            response.insert_header((header::RETRY_AFTER, seconds.to_string()));
         }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             response.insert_header((header::RETRY_AFTER, self.retry_after()));
@@ -185,6 +192,9 @@ impl fmt::Display for ApiError {
                 write!(f, "The request body is too large: at most {limit} bytes are read.")
             }
             Self::SlowBody => f.write_str("The request body did not arrive in time."),
+            Self::TooManyRequests(seconds) => {
+                write!(f, "Your project sends more requests than it may: try again in {seconds} s.")
+            }
         }
     }
 }

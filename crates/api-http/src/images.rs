@@ -14,7 +14,10 @@ use core_domain::{
 };
 use serde::Serialize;
 
-pub(crate) use self::{attributes::NewImageBody, patch::Patch};
+pub(crate) use self::{
+    attributes::{NewImageBody, READ_ONLY},
+    patch::Patch,
+};
 use crate::{
     app::App,
     auth::Auth,

@@ -12,8 +12,11 @@ mod health;
 mod images;
 mod members;
 mod metrics;
+mod openapi;
 mod page;
 mod path;
+mod protection;
+mod rate;
 mod request_id;
 mod rounds;
 pub mod routes;
@@ -23,6 +26,7 @@ mod versions;
 
 pub use app::{App, Settings};
 pub use metrics::Metrics;
+pub use rate::Rate;
 
 use actix_web::{
     body::MessageBody,

@@ -3,7 +3,7 @@
 
 use actix_web::{HttpResponse, Resource, http::Method, middleware::from_fn, web};
 
-use crate::{auth, error::ApiError, health, images, members, schemas, tags, versions};
+use crate::{auth, error::ApiError, health, images, members, openapi, schemas, tags, versions};
 
 /// One line of the table.
 pub struct Route {
@@ -22,6 +22,11 @@ impl Route {
     pub fn needs_token(&self) -> bool {
         self.path.starts_with(V2)
     }
+
+    /// Whether its path goes on after an image's id, so that this may be blank.
+    pub(crate) fn names_image_inside(&self) -> bool {
+        self.path.contains(&format!("{IMAGE_ID}/"))
+    }
 }
 
 const V2: &str = "/v2";
@@ -34,9 +39,10 @@ const IMAGE_ID: &str = "{image_id}";
 
 /// The table.
 #[rustfmt::skip]
-pub static TABLE: [Route; 21] = [
+pub static TABLE: [Route; 22] = [
     Route { method: Method::GET,    path: "/",            allow: "GET", handler: || web::get().to(versions::choices) },
     Route { method: Method::GET,    path: "/versions",    allow: "GET", handler: || web::get().to(versions::list) },
+    Route { method: Method::GET,    path: "/openapi.json", allow: "GET", handler: || web::get().to(openapi::show) },
     Route { method: Method::GET,    path: "/healthcheck", allow: "GET", handler: || web::get().to(health::healthcheck) },
     Route { method: Method::GET,    path: "/livez",       allow: "GET", handler: || web::get().to(health::livez) },
     Route { method: Method::GET,    path: "/readyz",      allow: "GET", handler: || web::get().to(health::readyz) },

@@ -38,6 +38,7 @@ pub(crate) fn base(request: &HttpRequest) -> Result<String, ApiError> {
     let app: &web::Data<App> = App::of(request)?;
     Ok(match &app.settings.public_endpoint {
         Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
+        None if request.app_config().secure() => format!("https://{}", host(request)),
         None => format!("http://{}", host(request)),
     })
 }

@@ -51,6 +51,7 @@ pub(crate) struct Config {
     pub(crate) keystone: Keystone,
     pub(crate) sharing: Sharing,
     pub(crate) limits: LimitKeys,
+    pub(crate) tls: TlsKeys,
     pub(crate) log: Log,
     pub(crate) shutdown: Shutdown,
 }
@@ -169,6 +170,22 @@ pub(crate) struct LimitKeys {
     /// The largest JSON body, in bytes.
     #[serde(deserialize_with = "number")]
     pub(crate) body_bytes: usize,
+    /// How often a project may ask, in the long run; 0: as often as it likes.
+    #[serde(deserialize_with = "number")]
+    pub(crate) requests_per_second: u32,
+    /// How many requests a project may make at once; 0: two seconds' worth.
+    #[serde(deserialize_with = "number")]
+    pub(crate) requests_burst: u32,
+}
+
+/// `tls.*`: both or neither.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct TlsKeys {
+    /// The certificate and those between it and its authority, as PEM; plain HTTP if empty.
+    pub(crate) certificate: PathBuf,
+    /// Its private key, as PEM.
+    pub(crate) key: PathBuf,
 }
 
 /// `log.*`
@@ -212,6 +229,7 @@ impl Default for Config {
             keystone: Keystone::default(),
             sharing: Sharing::default(),
             limits: LimitKeys::default(),
+            tls: TlsKeys::default(),
             log: Log::default(),
             shutdown: Shutdown::default(),
         }
@@ -271,6 +289,8 @@ impl Default for LimitKeys {
             page_default: 25,
             page_max: 1000,
             body_bytes: 1 << 20,
+            requests_per_second: 0,
+            requests_burst: 0,
         }
     }
 }
@@ -313,6 +333,8 @@ impl Config {
             ("limits.page_max", whole(limits.page_max), 1, 100_000),
             ("limits.page_default", whole(limits.page_default), 1, whole(limits.page_max)),
             ("limits.body_bytes", whole(limits.body_bytes), 1024, 1 << 30),
+            ("limits.requests_per_second", i64::from(limits.requests_per_second), 0, 1_000_000),
+            ("limits.requests_burst", i64::from(limits.requests_burst), 0, 1_000_000),
             ("shutdown.grace", long(self.shutdown.grace), 0, 3600),
         ] {
             if !(least..=most).contains(&number) {

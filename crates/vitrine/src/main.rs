@@ -8,6 +8,7 @@ mod policy_file;
 mod serve;
 mod session;
 mod telemetry;
+mod tls;
 
 use std::{
     io::{self, Write as _},
@@ -161,6 +162,7 @@ fn check_config(settings: &Settings) -> Result<(), Failure> {
     auth_keystone::Keystone::new(&tokens).map_err(|invalid| BadConfig::new(invalid.key, invalid.reason))?;
     config.api()?;
     config.metrics()?;
+    tls::Tls::of(&config.tls)?;
     telemetry::check(&config.log)?;
     print("\nThis can be used. Neither the database nor Keystone was asked.\n")
 }

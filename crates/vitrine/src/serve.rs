@@ -13,12 +13,18 @@ use crate::{
     config::{BadConfig, Config},
     metrics::{self, Shown},
     migrate,
+    tls::Tls,
 };
 
 /// How long an idle connection is kept: longer than load balancers keep theirs, so that they, who know, close it.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may take to agree on TLS.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many clients a worker agrees with at once: far more than do so in earnest, so that those who never finish, each
+/// for as long as that time, do not keep out the others.
+const HANDSHAKES: usize = 8192;
 
 /// Serves until SIGTERM.
 ///
@@ -89,26 +95,38 @@ pub(crate) async fn run(
     // The API lets as many use cases run as there are connections, and all may be one worker's; the rest is for what
     // must not wait behind them: readiness, looking up Keystone's address, reading its keys.
     let blocking = config.pool_size() as usize + 4;
+    let tls = Tls::of(&config.tls)?;
     let server = HttpServer::new(move || api_http::application(app.clone()))
         .workers(workers)
         .worker_max_blocking_threads(blocking)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
-        .shutdown_timeout(config.shutdown.grace)
-        .listen(listener)
-        .map_err(|error| Failure::other("cannot serve", error))?
-        .run();
+        .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
+        .max_connection_rate(HANDSHAKES)
+        .shutdown_timeout(config.shutdown.grace);
+    let server = match &tls {
+        Some(tls) => {
+            let with = tls.server().map_err(|error| Failure::other("cannot speak TLS", error))?;
+            server.listen_rustls_0_23(listener, with)
+        }
+        None => server.listen(listener),
+    };
+    let server = server.map_err(|error| Failure::other("cannot serve", error))?.run();
 
     actix_web::rt::spawn(tokens.keep_signed_in());
     actix_web::rt::spawn(tokens.follow_revocations());
     actix_web::rt::spawn(beside);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    if let Some(tls) = tls {
+        actix_web::rt::spawn(tls.keep_fresh());
+    }
     if let Some(metrics_address) = config.metrics()? {
         let listener = listen("metrics_listen", metrics_address)?;
         let metrics_address = listener.local_addr().unwrap_or(metrics_address);
         actix_web::rt::spawn(metrics::server(listener, Shown { registry, tokens, store })?);
         tracing::info!(address = %metrics_address, "metrics");
     }
-    tracing::info!(%address, workers, connections = config.pool_size(), version = env!("BUILD_VERSION"), "listening");
+    tracing::info!(%address, scheme, workers, connections = config.pool_size(), version = env!("BUILD_VERSION"), "listening");
     server.await.map_err(|error| Failure::other("the server failed", error))?;
     tracing::info!("stopped");
     Ok(())

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::{body::FromJson, error::ApiError};
 
 /// Attributes that the service alone writes.
-pub(super) const READ_ONLY: [&str; 17] = [
+pub(crate) const READ_ONLY: [&str; 17] = [
     "status",
     "created_at",
     "updated_at",
@@ -140,8 +140,12 @@ fn nullable(attribute: &str, value: Value) -> Result<Option<String>, ApiError> {
 }
 
 fn whole(attribute: &str, value: &Value) -> Result<i32, ApiError> {
+    // To JSON, 1.0 is a whole number as well.
+    #[allow(clippy::cast_possible_truncation, reason = "what is cut off is beyond what is let through")]
+    let whole = |number: f64| (number.fract() == 0.0 && number.abs() < 1e15).then_some(number as i64);
     value
         .as_i64()
+        .or_else(|| value.as_f64().and_then(whole))
         .and_then(|number| i32::try_from(number).ok())
         .filter(|number| *number >= 0)
         .ok_or_else(|| wrong(attribute, "a whole number from 0 to 2147483647"))

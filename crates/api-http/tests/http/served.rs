@@ -26,6 +26,7 @@ use core_domain::{
 
 use crate::{
     client::Client,
+    openapi,
     wire::{Reply, Wire},
 };
 
@@ -99,6 +100,7 @@ impl Served {
                 body_bytes: 1 << 20,
                 deadline: Duration::from_secs(30),
                 connections: 8,
+                rate: None,
             },
             store: Arc::new(MemoryStore::default()),
         };
@@ -182,7 +184,9 @@ impl Served {
     pub(crate) fn exchange(&self, bytes: &[u8]) -> Reply {
         let mut wire = self.connect();
         wire.send(bytes);
-        wire.reply().unwrap_or_else(|| panic!("no answer to {}", String::from_utf8_lossy(bytes)))
+        let reply = wire.reply().unwrap_or_else(|| panic!("no answer to {}", String::from_utf8_lossy(bytes)));
+        openapi::describes(bytes, &reply);
+        reply
     }
 
     /// Keeps a shared image of `owner` with these changes, and gives its id.

@@ -1,7 +1,8 @@
 //! What each part of the program is told, made from the keys.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
+use api_http::Rate;
 use core_domain::{
     caller::{PrivateImages, Rules},
     limits::Limits,
@@ -149,7 +150,21 @@ impl Config {
             body_bytes: self.limits.body_bytes,
             deadline: Duration::from_secs(self.deadline),
             connections: self.pool_size() as usize,
+            rate: self.rate()?,
         })
+    }
+
+    /// How often each project may ask, if there is a limit.
+    fn rate(&self) -> Result<Option<Rate>, BadConfig> {
+        let (per_second, burst) = (self.limits.requests_per_second, self.limits.requests_burst);
+        if per_second == 0 && burst > 0 {
+            return Err(BadConfig::new(
+                "limits.requests_burst",
+                "says nothing without limits.requests_per_second",
+            ));
+        }
+        let burst = NonZeroU32::new(burst).or(NonZeroU32::new(per_second.saturating_mul(2)));
+        Ok(NonZeroU32::new(per_second).zip(burst).map(|(per_second, burst)| Rate { per_second, burst }))
     }
 
     /// Where `/metrics` is, if anywhere.
