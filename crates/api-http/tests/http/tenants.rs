@@ -19,7 +19,7 @@ use core_domain::{
     Caller, Rules,
     project::UserId,
     testing::{builders, memory::MemoryStore},
-    tokens::{TokenError, Tokens, Validation},
+    tokens::{Shown, TokenError, Tokens, Validation},
 };
 use serde_json::{Value, json};
 
@@ -49,8 +49,8 @@ impl Spoken {
 }
 
 impl Tokens for Spoken {
-    fn validate<'a>(&'a self, token: &'a str, _: &'a str) -> Validation<'a> {
-        Box::pin(std::future::ready(self.0.get(token).cloned().ok_or(TokenError::Rejected)))
+    fn validate<'a>(&'a self, shown: Shown<'a>) -> Validation<'a> {
+        Box::pin(std::future::ready(self.0.get(shown.token).cloned().ok_or(TokenError::Rejected)))
     }
 
     fn is_ready(&self) -> bool {
