@@ -39,7 +39,7 @@ impl Tls {
     /// Reads the files; `None` if none are named.
     ///
     /// # Errors
-    /// One file without the other, and what [`Tls::read`] refuses.
+    /// One file without the other, and what reading them refuses.
     pub(crate) fn of(files: &TlsKeys) -> Result<Option<Arc<Self>>, BadConfig> {
         let [certificate, key] = [&files.certificate, &files.key].map(|path| !path.as_os_str().is_empty());
         match (certificate, key) {
