@@ -147,19 +147,19 @@ fn while_keystone_is_away_who_was_known_may_look_and_change_nothing() {
     show(&admin).send().expect(200);
     keystone.stop();
 
-    let share = || {
+    let share = |with: &str| {
         let share = vitrine.call("POST", &format!("{image}/members")).token(&owner.token);
-        share.json(&json!({"member": "somebody"}))
+        share.json(&json!({"member": with}))
     };
-    patience::until("what is remembered to be too old", RECOVERY, || answered(share(), 503));
+    patience::until("what is remembered to be too old", RECOVERY, || answered(share("an early one"), 503));
     for _ in 0..20 {
         show(&owner.token).send().expect(200);
     }
-    come_back(share(), Duration::from_secs(6));
+    come_back(share("a late one"), Duration::from_secs(6));
     come_back(show(&admin), Duration::from_secs(6));
 
     keystone.start();
-    patience::until("changes to be possible again", RECOVERY, || answered(share(), 200));
+    patience::until("changes to be possible again", RECOVERY, || answered(share("one more"), 200));
     vitrine.stop();
 }
 
