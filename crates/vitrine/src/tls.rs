@@ -30,6 +30,8 @@ pub(crate) struct Tls {
     files: TlsKeys,
     provider: Arc<CryptoProvider>,
     current: RwLock<Arc<CertifiedKey>>,
+    /// Before they were read: what changes meanwhile is a change.
+    first_stamp: Stamp,
 }
 
 /// What tells one state of the files from another.
@@ -59,8 +61,9 @@ impl Tls {
             }
         }
         let provider = Arc::new(aws_lc_rs::default_provider());
+        let first_stamp = stamp(files);
         let current = RwLock::new(Arc::new(read(files, &provider)?));
-        Ok(Some(Arc::new(Self { files: files.clone(), provider, current })))
+        Ok(Some(Arc::new(Self { files: files.clone(), provider, current, first_stamp })))
     }
 
     /// How connections are made: TLS 1.2 and 1.3, HTTP/1.1.
@@ -75,20 +78,15 @@ impl Tls {
 
     /// Looks at the files for as long as the service runs.
     pub(crate) async fn keep_fresh(self: Arc<Self>) {
-        let mut seen = self.stamp();
+        let mut seen = self.first_stamp;
         loop {
             tokio::time::sleep(LOOK).await;
-            let stamp = self.stamp();
+            let stamp = stamp(&self.files);
             if stamp != seen {
                 seen = stamp;
                 self.renew();
             }
         }
-    }
-
-    fn stamp(&self) -> Stamp {
-        let stamp = |file: Metadata| (file.ino(), file.mtime(), file.mtime_nsec(), file.len());
-        [&self.files.certificate, &self.files.key].map(|path| fs::metadata(path).ok().map(stamp))
     }
 
     fn renew(&self) {
@@ -109,6 +107,11 @@ impl ResolvesServerCert for Tls {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner)))
     }
+}
+
+fn stamp(files: &TlsKeys) -> Stamp {
+    let stamp = |file: Metadata| (file.ino(), file.mtime(), file.mtime_nsec(), file.len());
+    [&files.certificate, &files.key].map(|path| fs::metadata(path).ok().map(stamp))
 }
 
 /// Reads a certificate, with those between it and its authority, and its key.
