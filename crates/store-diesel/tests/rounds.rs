@@ -7,7 +7,7 @@ use core_domain::{
     Result,
     member::{Member, MemberStatus},
     store::{StatusChange, Store},
-    testing::builders::{an_image, at, project},
+    testing::builders::{an_image, at, cause, project},
 };
 use store_diesel::{Config, DieselStore, migrate};
 use testbed::Postgres;
@@ -22,7 +22,7 @@ fn a_membership_that_somebody_holds_keeps_no_other_waiting() -> Result<()> {
     let store: &dyn Store = &store;
     let images = ["owner", "owner", "owner"].map(an_image);
     for image in &images {
-        store.write(image.id, |tx| {
+        store.write(image.id, &cause(0), |tx| {
             tx.insert_image(image)?;
             tx.insert_member(&Member::offered(image.id, project("p"), at(1)))
         })?;
@@ -36,7 +36,7 @@ fn a_membership_that_somebody_holds_keeps_no_other_waiting() -> Result<()> {
     });
 
     // Whoever deletes an image holds its memberships until the end.
-    let mut deletion = store.begin(images[1].id)?;
+    let mut deletion = store.begin(images[1].id, &cause(0))?;
     deletion.delete_image()?;
     let start = Instant::now();
     let answers = store.set_statuses(&changes)?;
