@@ -104,9 +104,14 @@ impl Connection {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        if self.opening.is_none() || self.is_in_transaction {
-            return work(self);
-        }
+        if self.opening.is_none() || self.is_in_transaction { work(self) } else { self.transaction(work) }
+    }
+
+    /// Runs `work` in a transaction.
+    pub(crate) fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         self.begin()?;
         let done = work(self);
         if done.is_ok() {

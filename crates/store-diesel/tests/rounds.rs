@@ -28,11 +28,12 @@ fn a_membership_that_somebody_holds_keeps_no_other_waiting() -> Result<()> {
         })?;
     }
     let (seen, member) = (images.each_ref().map(|image| image.access()), project("p"));
+    let accepted = cause(2);
     let changes = seen.each_ref().map(|seen| StatusChange {
         seen,
         member: &member,
         status: MemberStatus::Accepted,
-        now: at(2),
+        cause: &accepted,
     });
 
     // Whoever deletes an image holds its memberships until the end.
