@@ -286,7 +286,10 @@ fn an_image(served: &Served, who: Who, kind: Kind) -> ImageId {
     match kind {
         Kind::Is(_) | Kind::Ownerless => id,
         Kind::Deleted => {
-            served.store.write(id, |tx| tx.delete_image()).unwrap();
+            served
+                .store
+                .write(id, &core_domain::testing::builders::cause(0), |tx| tx.delete_image())
+                .unwrap();
             id
         }
         Kind::Never => ImageId::random(),
@@ -333,7 +336,8 @@ fn check(served: &Served, route: &Route, private: PrivateImages) {
                 let other = ask(&client, route, never).send();
                 assert_eq!(told(&reply, image), told(&other, never), "{cell} tells that it is there");
             }
-            let _ = served.store.write(image, |tx| tx.delete_image());
+            let _ =
+                served.store.write(image, &core_domain::testing::builders::cause(0), |tx| tx.delete_image());
         }
     }
 }

@@ -193,7 +193,7 @@ impl Served {
     pub(crate) fn image(&self, owner: &str, change: impl FnOnce(&mut Image)) -> ImageId {
         let mut image = builders::an_image(owner);
         change(&mut image);
-        self.store.write(image.id, |tx| tx.insert_image(&image)).unwrap();
+        self.store.write(image.id, &builders::cause(0), |tx| tx.insert_image(&image)).unwrap();
         image.id
     }
 
@@ -201,7 +201,7 @@ impl Served {
     pub(crate) fn share(&self, image: ImageId, project: &str, status: MemberStatus) {
         let mut member = Member::offered(image, builders::project(project), builders::at(0));
         member.status = status;
-        self.store.write(image, |tx| tx.insert_member(&member)).unwrap();
+        self.store.write(image, &builders::cause(0), |tx| tx.insert_member(&member)).unwrap();
     }
 
     /// Every record there is, as an admin reads it over HTTP.
