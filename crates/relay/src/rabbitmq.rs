@@ -78,14 +78,7 @@ impl Rabbitmq {
     /// # Errors
     /// An address that is none, or a file without certificates.
     pub fn new(urls: &Secret, authorities: Option<&[u8]>, publisher_id: &str) -> Result<Self, Invalid> {
-        let nodes = urls.reveal().split_whitespace().map(|url| {
-            let node: Result<AMQPUri, _> = url.parse();
-            // What is wrong with it is not repeated: it may be the password.
-            node.map_err(|_| {
-                Invalid("must be an address such as amqps://user:password@host:5671/vhost".to_owned())
-            })
-        });
-        let nodes: Vec<_> = nodes.collect::<Result<_, _>>()?;
+        let nodes = nodes(urls)?;
         let runtime =
             runtime("rabbitmq").map_err(|error| Invalid(format!("no thread can be started: {error}")))?;
         Ok(Self {
@@ -98,6 +91,14 @@ impl Rabbitmq {
             link: None,
             runtime,
         })
+    }
+
+    /// Whether these can be addresses of a broker.
+    ///
+    /// # Errors
+    /// They cannot.
+    pub fn check(urls: &Secret) -> Result<(), Invalid> {
+        nodes(urls).map(drop)
     }
 
     /// Through this exchange, not `glance`.
@@ -120,7 +121,7 @@ impl Rabbitmq {
 
     /// A channel on which everything is confirmed, to an exchange and a queue that are there.
     async fn link(&self, plug: Plug) -> Result<Link, lapin::Error> {
-        // There is one at least; without, the broker would not have been asked for.
+        // There is one at least.
         let node = self.nodes.first().cloned().unwrap_or_default();
         let tls = (node.scheme == AMQPScheme::AMQPS).then(|| Arc::clone(&self.tls));
         let properties = ConnectionProperties::default().with_connection_name("vitrine".into());
@@ -261,6 +262,17 @@ impl Sink for Rabbitmq {
     fn rest(&mut self) {
         self.let_go();
     }
+}
+
+fn nodes(urls: &Secret) -> Result<Vec<AMQPUri>, Invalid> {
+    // What is wrong with one is not repeated: it may be the password.
+    let wrong = || Invalid("must be an address such as amqps://user:password@host:5671/vhost".to_owned());
+    let nodes: Vec<AMQPUri> = urls
+        .reveal()
+        .split_whitespace()
+        .map(|url| if url.contains("://") { url.parse().map_err(|_| wrong()) } else { Err(wrong()) })
+        .collect::<Result<_, _>>()?;
+    if nodes.is_empty() { Err(wrong()) } else { Ok(nodes) }
 }
 
 /// What came of it, or why nothing did.

@@ -15,7 +15,7 @@
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Arc, mpsc},
+    sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
     time::{Duration, Instant},
 };
@@ -62,7 +62,7 @@ const LONGEST_WAIT_FOR_RECORDS: Duration = Duration::from_secs(2);
 pub struct Relay {
     stop: Arc<Stop>,
     sinks: Vec<(String, Arc<Board>)>,
-    ended: mpsc::Receiver<()>,
+    ended: Mutex<mpsc::Receiver<()>>,
 }
 
 impl Relay {
@@ -103,7 +103,7 @@ impl Relay {
                 let _ = ending.send(());
             })?;
         }
-        Ok(Self { stop, sinks: told, ended })
+        Ok(Self { stop, sinks: told, ended: Mutex::new(ended) })
     }
 
     /// What is known of each sink, by its name.
@@ -112,12 +112,18 @@ impl Relay {
         self.sinks.iter().map(|(name, board)| (name.clone(), board.read())).collect()
     }
 
+    /// Asks for the end of telling, and does not wait for it: leases are given back as soon as nobody is just being told.
+    pub fn ask_to_end(&self) {
+        self.stop.ask();
+    }
+
     /// Ends telling and gives the leases back, if that can be done in this time.
-    pub fn end(self, patience: Duration) {
+    pub fn end(&self, patience: Duration) {
         self.stop.ask();
         let end = Instant::now() + patience;
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
         for _ in &self.sinks {
-            if self.ended.recv_timeout(end.saturating_duration_since(Instant::now())).is_err() {
+            if ended.recv_timeout(end.saturating_duration_since(Instant::now())).is_err() {
                 tracing::warn!("a sink is still being told; another server will take it over");
                 return;
             }

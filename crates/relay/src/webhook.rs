@@ -65,9 +65,7 @@ impl Webhook {
         let parsed = Url::parse(url).map_err(|_| wrong())?;
         let host = parsed.host_str().filter(|_| matches!(parsed.scheme(), "http" | "https"));
         let host = host.ok_or_else(wrong)?;
-        if secret.reveal().len() < SHORTEST_SECRET {
-            return Err(Invalid(format!("must be a secret of at least {SHORTEST_SECRET} characters")));
-        }
+        Self::check(secret)?;
         let failed = |what: &str, error: &dyn std::fmt::Display| Invalid(format!("{what}: {error}"));
         let client = Client::builder()
             .user_agent(concat!("vitrine/", env!("CARGO_PKG_VERSION")))
@@ -89,6 +87,19 @@ impl Webhook {
         })
     }
 
+    /// Whether calls can be signed with this.
+    ///
+    /// # Errors
+    /// It can be guessed.
+    pub fn check(secret: &Secret) -> Result<(), Invalid> {
+        if secret.reveal().len() < SHORTEST_SECRET {
+            return Err(Invalid(format!(
+                "must be a secret of at least {SHORTEST_SECRET} characters, which webhooks are signed with"
+            )));
+        }
+        Ok(())
+    }
+
     /// Calls once.
     fn call(&self, delivery: &Delivery, attempt: u32, limit: Duration) -> Answer {
         let body = body(delivery).to_string();
@@ -104,7 +115,8 @@ impl Webhook {
             .header("X-Vitrine-Signature", format!("sha256={}", self.signature(&time, &body)))
             .header("X-Vitrine-Timestamp", time);
         let request = if delivery.again { request.header("X-Vitrine-Redelivered", "true") } else { request };
-        match self.runtime.block_on(request.body(body).send()) {
+        // Time-outs want a timer, which is there only inside.
+        match self.runtime.block_on(async { request.body(body).send().await }) {
             Ok(answer) => meaning(answer.status().as_u16()),
             // Its address may contain a secret.
             Err(error) => Answer::Later(reasons(&error.without_url())),

@@ -1,6 +1,7 @@
 //! Vitrine: an OpenStack image sharing service. `vitrine --help` says what it can do.
 
 mod config;
+mod dead_letters;
 mod dev;
 mod metrics;
 mod migrate;
@@ -8,6 +9,7 @@ mod policy_file;
 mod serve;
 mod session;
 mod telemetry;
+mod telling;
 mod tls;
 
 use std::{
@@ -48,6 +50,9 @@ enum Command {
     ///
     /// Reads files, but asks neither the database nor Keystone.
     CheckConfig(Settings),
+    /// List events that somebody could not be told of, tell them again, or let them go
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLetters),
     /// Try it out on this machine: SQLite, a built-in identity with demo projects, no configuration
     ///
     /// Listens on loopback only. Prints a session to paste: share an image, accept it, list it.
@@ -142,6 +147,7 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Migrate(settings) => migrate::migrate(&settings.config()?),
         Command::CheckConfig(settings) => check_config(&settings),
+        Command::DeadLetters(deed) => dead_letters::run(&deed),
         Command::Dev(dev) => dev::dev(&dev),
     }
 }
@@ -162,6 +168,7 @@ fn check_config(settings: &Settings) -> Result<(), Failure> {
     auth_keystone::Keystone::new(&tokens).map_err(|invalid| BadConfig::new(invalid.key, invalid.reason))?;
     config.api()?;
     config.metrics()?;
+    config.sinks()?;
     tls::Tls::of(&config.tls)?;
     telemetry::check(&config.log)?;
     print("\nThis can be used. Neither the database nor Keystone was asked.\n")

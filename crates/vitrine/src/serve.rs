@@ -13,6 +13,7 @@ use crate::{
     config::{BadConfig, Config},
     metrics::{self, Shown},
     migrate,
+    telling::Telling,
     tls::Tls,
 };
 
@@ -25,6 +26,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many clients a worker agrees with at once: far more than do so in earnest, so that those who never finish, each
 /// for as long as that time, do not keep out the others.
 const HANDSHAKES: usize = 8192;
+
+/// How long is waited at the end for leases to be given back.
+const LEASES_BACK: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM.
 ///
@@ -90,6 +94,7 @@ pub(crate) async fn run(
         figures,
     ));
 
+    let telling = Telling::start(config, &store)?;
     let address = listener.local_addr().map_err(|error| Failure::other("cannot listen", error))?;
     let workers = config.workers();
     // The API lets as many use cases run as there are connections, and all may be one worker's; the rest is for what
@@ -115,6 +120,7 @@ pub(crate) async fn run(
 
     actix_web::rt::spawn(tokens.keep_signed_in());
     actix_web::rt::spawn(tokens.follow_revocations());
+    actix_web::rt::spawn(telling.until_signalled());
     actix_web::rt::spawn(beside);
     let scheme = if tls.is_some() { "https" } else { "http" };
     if let Some(tls) = tls {
@@ -123,11 +129,17 @@ pub(crate) async fn run(
     if let Some(metrics_address) = config.metrics()? {
         let listener = listen("metrics_listen", metrics_address)?;
         let metrics_address = listener.local_addr().unwrap_or(metrics_address);
-        actix_web::rt::spawn(metrics::server(listener, Shown { registry, tokens, store })?);
+        actix_web::rt::spawn(metrics::server(
+            listener,
+            Shown { registry, tokens, store, events: telling.relay() },
+        )?);
         tracing::info!(address = %metrics_address, "metrics");
     }
     tracing::info!(%address, scheme, workers, connections = config.pool_size(), version = env!("BUILD_VERSION"), "listening");
-    server.await.map_err(|error| Failure::other("the server failed", error))?;
+    let served = server.await.map_err(|error| Failure::other("the server failed", error));
+    // It was asked when the server was, and has had as long; what the last requests left is told by whoever comes next.
+    telling.end(LEASES_BACK);
+    served?;
     tracing::info!("stopped");
     Ok(())
 }
