@@ -11,7 +11,6 @@ use std::{
 use actix_web::web;
 use core_domain::{
     Context, Error, Rules,
-    caller::Caller,
     permit::{Permit, Permitted},
     store::Store,
     tokens::Tokens,
@@ -22,6 +21,7 @@ use tokio::{
 };
 
 use crate::{
+    auth::Auth,
     error::ApiError,
     metrics::Metrics,
     rate::{Buckets, Rate},
@@ -120,19 +120,19 @@ impl App {
     /// Runs a use case that only looks.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        caller: Arc<Caller>,
+        asker: Auth,
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.run(Access::Read, self.times(), caller, use_case).await
+        self.run(Access::Read, self.times(), asker, use_case).await
     }
 
     /// Runs a use case that changes the records.
     pub(crate) async fn change<T: Send + 'static>(
         &self,
-        caller: Arc<Caller>,
+        asker: Auth,
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.run(Access::Change, self.times(), caller, use_case).await
+        self.run(Access::Change, self.times(), asker, use_case).await
     }
 
     /// The times of a request that starts now.
@@ -141,7 +141,7 @@ impl App {
         Times { seat: now + self.settings.deadline / 2, answer: now + self.settings.deadline }
     }
 
-    /// Runs one use case for `caller` on a blocking thread: the way to the records for all but rounds.
+    /// Runs one use case for `asker` on a blocking thread: the way to the records for all but rounds.
     ///
     /// Whoever does not get a seat in half the time there is, or goes away meanwhile, was never there. Whoever has one
     /// and is not answered in time is refused, and then the change is never made.
@@ -149,7 +149,7 @@ impl App {
         &self,
         access: Access,
         times: Times,
-        caller: Arc<Caller>,
+        asker: Auth,
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
         let seat = within(times.seat, None, self.seat(access)).await??;
@@ -158,7 +158,7 @@ impl App {
         let permitted = Arc::clone(&permit);
         let work = web::block(move || {
             let store = Permitted::new(store.as_ref(), &permitted);
-            let done = use_case(Context::now(&caller, &rules), &store);
+            let done = use_case(Context::now(&asker.caller, &rules, &asker.request), &store);
             drop(seat);
             done
         });
