@@ -17,6 +17,7 @@ use crate::{
     error::ApiError,
     protection::protect,
     request_id::{self, RequestId},
+    times::reckoned,
     versions,
 };
 
@@ -32,7 +33,7 @@ pub(crate) async fn answer<B: MessageBody>(
 
     // Whoever refuses below answers, with the error in the answer; the request itself goes with it and must not be
     // kept here meanwhile: actix routes requests that nobody else holds.
-    let response = next.call(request).await?;
+    let response = reckoned(next.call(request)).await?;
     let mut response = match response.response().error().and_then(|error| error.as_error::<ApiError>()) {
         Some(error) => {
             let rendered = error.response(response.request().headers());

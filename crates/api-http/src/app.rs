@@ -18,7 +18,7 @@ use core_domain::{
 };
 use tokio::{
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 
 use crate::{
@@ -26,6 +26,7 @@ use crate::{
     metrics::Metrics,
     rate::{Buckets, Rate},
     rounds::Rounds,
+    times::{Times, change_within, within},
 };
 
 /// What the API is told of its surroundings.
@@ -37,7 +38,7 @@ pub struct Settings {
     pub identity_uri: String,
     /// The largest JSON body, in bytes.
     pub body_bytes: usize,
-    /// How long a request may take; its body may take as long again to arrive.
+    /// How long a request may take, from its head to its answer; its body may take as long again to arrive.
     pub deadline: Duration,
     /// How many use cases run at once: as many as there are connections to the records.
     pub connections: usize,
@@ -61,15 +62,6 @@ pub struct App {
     pub(crate) rounds: Rounds,
     pub(crate) buckets: Option<Buckets>,
     ping: tokio::sync::Mutex<Option<(Instant, bool)>>,
-}
-
-/// By when a request must have what it needs.
-#[derive(Clone, Copy)]
-pub(crate) struct Times {
-    /// A seat.
-    seat: Instant,
-    /// An answer.
-    pub(crate) answer: Instant,
 }
 
 /// What a use case does to the records.
@@ -135,10 +127,9 @@ impl App {
         self.run(Access::Change, self.times(), caller, use_case).await
     }
 
-    /// The times of a request that starts now.
+    /// The times of the request that is being answered.
     pub(crate) fn times(&self) -> Times {
-        let now = Instant::now();
-        Times { seat: now + self.settings.deadline / 2, answer: now + self.settings.deadline }
+        Times::of(self.settings.deadline)
     }
 
     /// Runs one use case for `caller` on a blocking thread: the way to the records for all but rounds.
@@ -152,7 +143,7 @@ impl App {
         caller: Arc<Caller>,
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let seat = within(times.seat, None, self.seat(access)).await??;
+        let seat = within(times.seat, self.seat(access)).await??;
         let (store, rules) = (Arc::clone(&self.store), Arc::clone(&self.rules));
         let permit = Arc::new(Permit::default());
         let permitted = Arc::clone(&permit);
@@ -162,8 +153,11 @@ impl App {
             drop(seat);
             done
         });
-        let permit = (access == Access::Change).then_some(&*permit);
-        match within(times.answer, permit, work).await? {
+        let done = match access {
+            Access::Read => within(times.answer, work).await?,
+            Access::Change => change_within(times, &permit, work).await?,
+        };
+        match done {
             Ok(done) => Ok(done?),
             Err(panicked) => Err(Error::Internal(Box::new(panicked)).into()),
         }
@@ -197,21 +191,6 @@ impl App {
             }
             Err(_) => last.is_some_and(|(when, answer)| answer && when.elapsed() < PING_MEMORY),
         }
-    }
-}
-
-/// Waits for `work` until then. Whoever is not answered in time is refused, and a change with this permit is never made:
-/// unless it is being made to last at that very moment, which is waited for (the store's own timeouts bound it).
-pub(crate) async fn within<T>(
-    until: Instant,
-    permit: Option<&Permit>,
-    work: impl Future<Output = T>,
-) -> Result<T, ApiError> {
-    tokio::pin!(work);
-    match timeout_at(until, &mut work).await {
-        Ok(done) => Ok(done),
-        Err(late) if permit.is_none_or(Permit::withdraw) => Err(Error::Unavailable(Box::new(late)).into()),
-        Err(_) => Ok(work.await),
     }
 }
 

@@ -22,6 +22,7 @@ mod rounds;
 pub mod routes;
 mod schemas;
 mod tags;
+mod times;
 mod versions;
 
 pub use app::{App, Settings};

@@ -24,9 +24,10 @@ use core_domain::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    app::{Access, App, within},
+    app::{Access, App},
     error::ApiError,
     metrics::Metrics,
+    times::{change_within, within},
 };
 
 /// How many calls a round has at most: enough that the way there and back is shared, few enough that the first
@@ -101,7 +102,7 @@ impl App {
     ) -> Result<T, ApiError> {
         let times = self.times();
         let call = Call::now(Arc::clone(&caller), &self.rules, image, what.clone());
-        match within(times.answer, None, queue.join(call)).await?? {
+        match within(times.answer, queue.join(call)).await?? {
             Some(done) => Ok(done?),
             None => {
                 self.run(Access::Read, times, caller, move |cx, store| alone(cx, store, image, what)).await
@@ -121,7 +122,7 @@ impl App {
         let permit = Arc::new(Permit::default());
         let membership = Call::now(Arc::clone(&caller), &self.rules, image, project.clone());
         let call = SetStatus { membership, status, permit: Arc::clone(&permit) };
-        match within(times.answer, Some(&permit), self.rounds.statuses.join(call)).await?? {
+        match change_within(times, &permit, self.rounds.statuses.join(call)).await?? {
             Some(done) => Ok(done?),
             None => {
                 let alone = move |cx: Context<'_>, store: &dyn Store| {
