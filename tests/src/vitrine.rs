@@ -51,6 +51,8 @@ impl Vitrine {
             .with("VITRINE_LISTEN", "127.0.0.1:0")
             .with("VITRINE_METRICS_LISTEN", "127.0.0.1:0")
             .with("VITRINE_LOG__FORMAT", "json")
+            // Nobody asks it whether it is ready, but where somebody does.
+            .with("VITRINE_SHUTDOWN__DRAIN", "0")
     }
 
     /// `vitrine dev --ephemeral`: no Keystone and no Postgres.

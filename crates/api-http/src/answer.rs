@@ -6,7 +6,7 @@ use actix_web::{
     HttpMessage, HttpRequest,
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::HeaderValue,
+    http::{ConnectionType, header::HeaderValue},
     middleware::Next,
     web,
 };
@@ -46,6 +46,10 @@ pub(crate) async fn answer<B: MessageBody>(
         response.headers_mut().insert(request_id::HEADER, id);
     }
     protect(&mut response);
+    let app = response.request().app_data::<web::Data<App>>();
+    if app.is_some_and(|app| app.is_leaving()) {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     note(response.request(), response.status().as_u16(), started.elapsed());
     Ok(response)
 }

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -61,7 +61,8 @@ pub struct App {
     waiting: AtomicUsize,
     pub(crate) rounds: Rounds,
     pub(crate) buckets: Option<Buckets>,
-    ping: tokio::sync::Mutex<Option<(Instant, bool)>>,
+    ping: tokio::sync::Mutex<Option<Ping>>,
+    is_leaving: AtomicBool,
 }
 
 /// What a use case does to the records.
@@ -105,6 +106,7 @@ impl App {
             seats_for_changes: Arc::new(Semaphore::new((seats - 1).max(1))),
             waiting: AtomicUsize::new(0),
             ping: tokio::sync::Mutex::new(None),
+            is_leaving: AtomicBool::new(false),
             settings,
         }
     }
@@ -174,24 +176,48 @@ impl App {
         Ok(seat)
     }
 
+    /// From now on it is not ready, and every answer is the last on its connection: so that whoever sends requests here
+    /// goes elsewhere before it stops.
+    pub fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Relaxed)
+    }
+
     /// Whether the records can be reached. Asked at most twice a second, by one at a time, and not behind requests.
     pub(crate) async fn reaches_records(&self) -> bool {
         let mut last = self.ping.lock().await;
-        if let Some((when, answer)) = *last
-            && when.elapsed() < PING_LIFE
+        // What nobody answered was asked as well: or all who wait here would wait for the same in turn.
+        if let Some(Ping { asked, answer, .. }) = *last
+            && asked.elapsed() < PING_LIFE
         {
             return answer;
         }
         let store = Arc::clone(&self.store);
-        match timeout(PING_PATIENCE, web::block(move || store.ping())).await {
-            Ok(answer) => {
-                let answer = matches!(answer, Ok(Ok(())));
-                *last = Some((Instant::now(), answer));
-                answer
+        let answered = timeout(PING_PATIENCE, web::block(move || store.ping())).await;
+        let asked = Instant::now();
+        let (answer, reached) = match answered {
+            Ok(Ok(Ok(()))) => (true, Some(asked)),
+            Ok(_) => (false, None),
+            Err(_) => {
+                let reached = last.and_then(|ping| ping.reached);
+                (reached.is_some_and(|reached| reached.elapsed() < PING_MEMORY), reached)
             }
-            Err(_) => last.is_some_and(|(when, answer)| answer && when.elapsed() < PING_MEMORY),
-        }
+        };
+        *last = Some(Ping { asked, answer, reached });
+        answer
     }
+}
+
+/// What was last known of the records.
+#[derive(Clone, Copy)]
+struct Ping {
+    asked: Instant,
+    answer: bool,
+    /// When they were last reached, unless they said since that they cannot be.
+    reached: Option<Instant>,
 }
 
 fn taken(permit: Result<OwnedSemaphorePermit, AcquireError>) -> Result<OwnedSemaphorePermit, ApiError> {

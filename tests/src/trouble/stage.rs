@@ -158,6 +158,7 @@ impl<'a> Stage<'a> {
             .with("VITRINE_KEYSTONE__AUTH_URL", &format!("http://{}/v3", self.keystone.address()))
             .with("VITRINE_DEADLINE", &self.lengths.deadline.to_string())
             .with("VITRINE_LIMITS__MEMBERS_PER_IMAGE", "-1")
+            .with("VITRINE_SHUTDOWN__DRAIN", "1")
             .with("VITRINE_LOG__LEVEL", "info,vitrine::request=warn");
         let launch =
             self.setting.variables.iter().fold(launch, |launch, (name, value)| launch.with(name, value));
