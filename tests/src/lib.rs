@@ -23,6 +23,7 @@ pub mod postgres;
 pub mod python;
 pub mod standby;
 pub mod supervised;
+pub mod trouble;
 pub mod vitrine;
 
 pub use client::Client;

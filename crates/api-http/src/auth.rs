@@ -3,6 +3,7 @@
 use std::{
     future::{Ready, ready},
     sync::Arc,
+    time::Duration,
 };
 
 use actix_web::{
@@ -17,6 +18,7 @@ use core_domain::{
     caller::Caller,
     tokens::{Intent, Shown, TokenError},
 };
+use tokio::time::timeout_at;
 
 use crate::{app::App, error::ApiError, request_id::RequestId};
 
@@ -60,7 +62,10 @@ async fn vouched_for(request: &HttpRequest) -> Result<Arc<Caller>, ApiError> {
     let verdict = match (header(request, &TOKEN), header(request, &SERVICE_TOKEN)) {
         (Ok(Some(token)), Ok(service_token)) => {
             let (method, path, request) = (method.as_str(), request.path(), id.handed_on());
-            app.tokens.validate(Shown { token, service_token, intent, method, path, request }).await
+            let shown = Shown { token, service_token, intent, method, path, request };
+            let verdict = timeout_at(app.times().answer, app.tokens.validate(shown)).await;
+            let again_in = Duration::from_secs(1);
+            verdict.unwrap_or_else(|late| Err(TokenError::Unavailable { source: Box::new(late), again_in }))
         }
         _ => Err(TokenError::Rejected),
     };

@@ -23,6 +23,7 @@ mod rounds;
 pub mod routes;
 mod schemas;
 mod tags;
+mod times;
 mod versions;
 
 pub use app::{App, Settings};

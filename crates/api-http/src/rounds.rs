@@ -22,10 +22,11 @@ use core_domain::{
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    app::{Access, App, within},
+    app::{Access, App},
     auth::Auth,
     error::ApiError,
     metrics::Metrics,
+    times::{change_within, within},
 };
 
 /// How many calls a round has at most: enough that the way there and back is shared, few enough that the first
@@ -102,7 +103,7 @@ impl App {
             image,
             what.clone(),
         );
-        match within(times.answer, None, queue.join(call)).await?? {
+        match within(times.answer, queue.join(call)).await?? {
             Some(done) => Ok(done?),
             None => {
                 self.run(Access::Read, times, asker, move |cx, store| alone(cx, store, image, what)).await
@@ -128,7 +129,7 @@ impl App {
             project.clone(),
         );
         let call = SetStatus { membership, status, permit: Arc::clone(&permit) };
-        match within(times.answer, Some(&permit), self.rounds.statuses.join(call)).await?? {
+        match change_within(times, &permit, self.rounds.statuses.join(call)).await?? {
             Some(done) => Ok(done?),
             None => {
                 let alone = move |cx: Context<'_>, store: &dyn Store| {
