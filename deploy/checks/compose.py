@@ -73,8 +73,8 @@ def about_vitrine(service: dict) -> Iterator[str]:
     inside = {str(port).rpartition(":")[2] for port in service.get("ports", [])}
     if inside != {str(product.API_PORT), str(product.METRICS_PORT)}:
         yield f"publishes {sorted(inside)}, not {product.API_PORT} and {product.METRICS_PORT}"
-    if int(str(service.get("stop_grace_period", "10s")).removesuffix("s")) <= product.SHUTDOWN_GRACE:
-        yield f"stop_grace_period must exceed the {product.SHUTDOWN_GRACE} s that running requests get"
+    if int(str(service.get("stop_grace_period", "10s")).removesuffix("s")) <= product.SHUTDOWN_DRAIN + product.SHUTDOWN_GRACE:
+        yield f"stop_grace_period must exceed the {product.SHUTDOWN_DRAIN} s and {product.SHUTDOWN_GRACE} s that an end may take"
     if service.get("depends_on", {}).get("migrate", {}).get("condition") != "service_completed_successfully":
         yield "does not wait for the migration"
 

@@ -192,9 +192,10 @@ def about_serving(pod: dict, container: dict, seen: dict[str, str]) -> Iterator[
     before = container.get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
     if not before:
         yield f"container {name}: no preStop sleep, so requests are lost while the endpoint is withdrawn"
-    needed = before + int(seen.get("VITRINE_SHUTDOWN__GRACE", product.SHUTDOWN_GRACE))
+    needed = before + int(seen.get("VITRINE_SHUTDOWN__DRAIN", product.SHUTDOWN_DRAIN))
+    needed += int(seen.get("VITRINE_SHUTDOWN__GRACE", product.SHUTDOWN_GRACE))
     if pod.get("terminationGracePeriodSeconds", 30) <= needed:
-        yield f"terminationGracePeriodSeconds must exceed preStop and VITRINE_SHUTDOWN__GRACE, together {needed}"
+        yield f"terminationGracePeriodSeconds must exceed preStop, VITRINE_SHUTDOWN__DRAIN and VITRINE_SHUTDOWN__GRACE, together {needed}"
 
 
 def complaints(rendering: Rendering, readme: str) -> list[str]:

@@ -9,6 +9,7 @@ METRICS_PATH = "/metrics"
 # The user of the image, the last stage of deploy/Dockerfile.
 USER = 65532
 # Seconds that running requests get after SIGTERM, unless VITRINE_SHUTDOWN__GRACE says otherwise.
+SHUTDOWN_DRAIN = 5
 SHUTDOWN_GRACE = 25
 
 # As in the configuration file; the environment's name has two underscores for a dot.
@@ -57,6 +58,7 @@ KEYS = (
     "tls.key",
     "log.format",
     "log.level",
+    "shutdown.drain",
     "shutdown.grace",
 )
 # These may be named as a file (`…_file`) and, in deployment files, must be.

@@ -187,6 +187,23 @@ impl Keystone {
         self.directory.join("keys/fernet")
     }
 
+    /// Rotates the keys of Fernet tokens, as `keystone-manage fernet_rotate` does: the staged key, number 0, becomes the
+    /// primary, the highest number, and another is staged. Tokens by the last primary key stay good.
+    pub fn rotate_fernet_key(&self) {
+        let keys = self.fernet_keys();
+        let numbers = fs::read_dir(&keys).expect("the folder of keys").flatten();
+        let last = numbers.filter_map(|key| key.file_name().to_str()?.parse::<u32>().ok()).max();
+        fs::rename(keys.join("0"), keys.join((last.expect("a key") + 1).to_string()))
+            .expect("a new primary key");
+        let script = "import base64, os; print(base64.urlsafe_b64encode(os.urandom(32)).decode(), end='')";
+        let made =
+            std::process::Command::new(Python::environment().program("python")).args(["-c", script]).output();
+        // Keystone may look at any moment, and at no half of a key.
+        let staged = keys.with_file_name("staged");
+        fs::write(&staged, made.expect("Python can be started").stdout).expect("a key");
+        fs::rename(staged, keys.join("0")).expect("a staged key");
+    }
+
     /// Its database, a SQLite file.
     pub fn database(&self) -> PathBuf {
         self.directory.join("keystone.db")

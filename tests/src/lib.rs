@@ -24,6 +24,7 @@ pub mod python;
 pub mod rabbitmq;
 pub mod standby;
 pub mod supervised;
+pub mod trouble;
 pub mod vitrine;
 pub mod webhooks;
 

@@ -46,6 +46,8 @@ pub(crate) struct Cluster {
     port: u16,
     pub(crate) durability: Durability,
     settings: Vec<String>,
+    /// The MiB of a disk of its own for what stands in the tablespace `room`.
+    room: Option<u32>,
     server: Mutex<Option<Supervised>>,
 }
 
@@ -69,6 +71,38 @@ impl Postgres {
     pub fn kept(directory: &Path, durability: Durability, settings: &[&str]) -> Self {
         fs::create_dir_all(directory).expect("a directory for the cluster");
         Self::in_directory(directory.to_owned(), true, durability, settings)
+    }
+
+    /// A private cluster with a disk of so many MiB for the databases of [`Postgres::database_in_its_room`].
+    ///
+    /// That disk is a memory file system which only the server sees, and which goes with it.
+    ///
+    /// # Errors
+    /// Only root may mount one.
+    pub fn with_a_small_room(durability: Durability, megabytes: u32) -> Result<Self, String> {
+        let directory = directory();
+        let Some(user) = unprivileged(&directory) else {
+            fs::remove_dir_all(&directory).expect("our own directory");
+            return Err("a disk that can be filled has to be mounted, and that takes root".to_owned());
+        };
+        let room = directory.join("room");
+        fs::create_dir(&room).expect("a directory");
+        std::os::unix::fs::chown(&room, Some(user.uid), Some(user.gid)).expect("its owner");
+        let password = prepare(&directory);
+        let mut cluster = Cluster::new(programs(), directory, false, durability, Vec::new());
+        cluster.room = Some(megabytes);
+        let postgres = Self::of(cluster.at_a_free_port(), &password);
+        let location = format!("CREATE TABLESPACE room LOCATION '{}'", room.display());
+        postgres.query(&postgres.admin_url, &location);
+        Ok(postgres)
+    }
+
+    /// A new, empty database on the small disk.
+    pub fn database_in_its_room(&self) -> Database<'_> {
+        let database = self.database();
+        let sql = format!("ALTER DATABASE {} SET TABLESPACE room", database.name);
+        self.query(&self.admin_url, &sql);
+        database
     }
 
     fn in_directory(directory: PathBuf, is_kept: bool, durability: Durability, settings: &[&str]) -> Self {
@@ -181,12 +215,18 @@ impl Postgres {
 
     /// The rows a statement gives, their columns separated by `|`.
     fn query(&self, url: &str, sql: &str) -> Vec<String> {
+        self.try_query(url, sql).unwrap_or_else(|refusal| panic!("psql refused `{sql}`: {refusal}"))
+    }
+
+    fn try_query(&self, url: &str, sql: &str) -> Result<Vec<String>, String> {
         let output = Command::new(&self.psql)
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql])
             .output()
             .expect("psql can be started");
-        assert!(output.status.success(), "psql refused `{sql}`: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
     }
 }
 
@@ -198,8 +238,22 @@ impl Cluster {
         durability: Durability,
         settings: Vec<String>,
     ) -> Self {
-        let mut cluster =
-            Self { bin, directory, is_kept, port: 0, durability, settings, server: Mutex::new(None) };
+        Self::new(bin, directory, is_kept, durability, settings).at_a_free_port()
+    }
+
+    fn new(
+        bin: PathBuf,
+        directory: PathBuf,
+        is_kept: bool,
+        durability: Durability,
+        settings: Vec<String>,
+    ) -> Self {
+        let server = Mutex::new(None);
+        Self { bin, directory, is_kept, port: 0, durability, settings, room: None, server }
+    }
+
+    fn at_a_free_port(self) -> Self {
+        let mut cluster = self;
         // A free port may be taken by another before Postgres binds it: then the next one.
         for _ in 0..5 {
             cluster.port = free_port();
@@ -215,17 +269,23 @@ impl Cluster {
         let data = self.directory.join("data");
         let log = self.directory.join("log");
         let user = unprivileged(&self.directory);
-        let mut program = match &user {
-            // Postgres refuses to run as root.
-            Some(user) => Program::new("setpriv").args([
-                &format!("--reuid={}", user.uid),
-                &format!("--regid={}", user.gid),
-                "--clear-groups",
-                "--",
-                "sh",
-            ]),
-            None => Program::new("sh"),
+        let mut program = match self.room {
+            Some(megabytes) => {
+                let options = format!("size={megabytes}m,mode=0700");
+                let room = self.directory.join("room");
+                Program::new("unshare")
+                    .args(["--mount", "--propagation", "private", "--", "sh", "-c", MOUNTED, &options])
+                    .arg(room)
+                    .arg("env")
+            }
+            None => Program::new("env"),
         };
+        // Postgres refuses to run as root.
+        if let Some(user) = &user {
+            let (uid, gid) = (format!("--reuid={}", user.uid), format!("--regid={}", user.gid));
+            program = program.args(["setpriv", &uid, &gid, "--clear-groups", "--"]);
+        }
+        program = program.arg("sh");
         program = program
             .args(["-c", FIRST_INITDB_THEN_SERVE, "postgres"])
             .arg(&self.bin)
@@ -286,6 +346,14 @@ fn prepare(directory: &Path) -> String {
     password
 }
 
+/// `$0` options of the mount, `$1` where, the rest a program for which there is one. The directory's owner has it.
+const MOUNTED: &str = r#"
+owner=$(stat -c uid=%u,gid=%g "$1") || exit 1
+mount -t tmpfs -o "$0,$owner" tmpfs "$1" || exit 1
+shift
+exec "$@"
+"#;
+
 /// `$1` programs, `$2` data directory, `$3` the cluster's directory, the rest for the server.
 const FIRST_INITDB_THEN_SERVE: &str = r#"
 bin=$1 data=$2 directory=$3
@@ -324,6 +392,19 @@ impl Database<'_> {
     /// When the server refuses the statement, with what it said.
     pub fn query(&self, sql: &str) -> Vec<String> {
         self.postgres.query(&self.url, sql)
+    }
+
+    /// The same, where a refusal is expected.
+    ///
+    /// # Errors
+    /// What the server said.
+    pub fn try_query(&self, sql: &str) -> Result<Vec<String>, String> {
+        self.postgres.try_query(&self.url, sql)
+    }
+
+    /// Its name in the server.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// The same by another way to it, such as a pooler.

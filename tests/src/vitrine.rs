@@ -22,6 +22,7 @@ const START: Duration = Duration::from_secs(60);
 pub struct Launch {
     arguments: Vec<String>,
     settings: Vec<(String, String)>,
+    descriptors: Option<u32>,
 }
 
 /// A running service.
@@ -41,7 +42,7 @@ impl Vitrine {
 
     /// `vitrine serve` on a database as it is.
     pub fn serve_as_it_is(database_url: &str, keystone: &Keystone) -> Launch {
-        let launch = Launch { arguments: vec!["serve".to_owned()], settings: Vec::new() };
+        let launch = Launch { arguments: vec!["serve".to_owned()], settings: Vec::new(), descriptors: None };
         keystone
             .service_settings()
             .into_iter()
@@ -50,6 +51,8 @@ impl Vitrine {
             .with("VITRINE_LISTEN", "127.0.0.1:0")
             .with("VITRINE_METRICS_LISTEN", "127.0.0.1:0")
             .with("VITRINE_LOG__FORMAT", "json")
+            // Nobody asks it whether it is ready, but where somebody does.
+            .with("VITRINE_SHUTDOWN__DRAIN", "0")
     }
 
     /// `vitrine dev --ephemeral`: no Keystone and no Postgres.
@@ -65,8 +68,8 @@ impl Vitrine {
     fn dev_with(arguments: impl IntoIterator<Item = String>) -> Launch {
         let anywhere =
             ["dev", "--listen", "127.0.0.1:0", "--keystone-listen", "127.0.0.1:0"].map(str::to_owned);
-        Launch { arguments: anywhere.into_iter().chain(arguments).collect(), settings: Vec::new() }
-            .with("VITRINE_LOG__FORMAT", "json")
+        let arguments = anywhere.into_iter().chain(arguments).collect();
+        Launch { arguments, settings: Vec::new(), descriptors: None }.with("VITRINE_LOG__FORMAT", "json")
     }
 
     /// Where it listens: `http://127.0.0.1:PORT`, `https://…` where it speaks TLS.
@@ -137,6 +140,13 @@ impl Launch {
         self
     }
 
+    /// With a soft limit of so many open files.
+    #[must_use]
+    pub fn with_descriptors(mut self, number: u32) -> Self {
+        self.descriptors = Some(number);
+        self
+    }
+
     /// Starts it and waits until it is ready to answer.
     ///
     /// # Panics
@@ -193,6 +203,10 @@ impl Launch {
             .arg(variable("TMPDIR", directory.as_os_str()));
         for (name, value) in self.settings {
             program = program.arg(variable(&name, value.as_ref()));
+        }
+        if let Some(number) = self.descriptors {
+            let limit = format!("ulimit -Sn {number} && exec \"$0\" \"$@\"");
+            program = program.args(["/bin/sh", "-c", &limit]);
         }
         let log = directory.join("log");
         program

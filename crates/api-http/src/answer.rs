@@ -6,7 +6,7 @@ use actix_web::{
     HttpMessage, HttpRequest,
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::header::HeaderValue,
+    http::{ConnectionType, header::HeaderValue},
     middleware::Next,
     web,
 };
@@ -17,6 +17,7 @@ use crate::{
     error::ApiError,
     protection::protect,
     request_id::{self, RequestId},
+    times::reckoned,
     versions,
 };
 
@@ -32,7 +33,7 @@ pub(crate) async fn answer<B: MessageBody>(
 
     // Whoever refuses below answers, with the error in the answer; the request itself goes with it and must not be
     // kept here meanwhile: actix routes requests that nobody else holds.
-    let response = next.call(request).await?;
+    let response = reckoned(next.call(request)).await?;
     let mut response = match response.response().error().and_then(|error| error.as_error::<ApiError>()) {
         Some(error) => {
             let rendered = error.response(response.request().headers());
@@ -45,6 +46,10 @@ pub(crate) async fn answer<B: MessageBody>(
         response.headers_mut().insert(request_id::HEADER, id);
     }
     protect(&mut response);
+    let app = response.request().app_data::<web::Data<App>>();
+    if app.is_some_and(|app| app.is_leaving()) {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
     note(response.request(), response.status().as_u16(), started.elapsed());
     Ok(response)
 }
@@ -58,7 +63,7 @@ fn note(request: &HttpRequest, status: u16, took: Duration) {
         app.metrics.answered(request.method().as_str(), route, status, took);
     }
     let extensions = request.extensions();
-    let caller = extensions.get::<Auth>().map(|auth| auth.0.as_ref());
+    let caller = extensions.get::<Auth>().map(|auth| auth.caller.as_ref());
     tracing::info!(
         target: "vitrine::request",
         request_id = &*id.local,

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -11,21 +11,22 @@ use std::{
 use actix_web::web;
 use core_domain::{
     Context, Error, Rules,
-    caller::Caller,
     permit::{Permit, Permitted},
     store::Store,
     tokens::Tokens,
 };
 use tokio::{
     sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout},
 };
 
 use crate::{
+    auth::Auth,
     error::ApiError,
     metrics::Metrics,
     rate::{Buckets, Rate},
     rounds::Rounds,
+    times::{Times, change_within, within},
 };
 
 /// What the API is told of its surroundings.
@@ -37,7 +38,7 @@ pub struct Settings {
     pub identity_uri: String,
     /// The largest JSON body, in bytes.
     pub body_bytes: usize,
-    /// How long a request may take; its body may take as long again to arrive.
+    /// How long a request may take, from its head to its answer; its body may take as long again to arrive.
     pub deadline: Duration,
     /// How many use cases run at once: as many as there are connections to the records.
     pub connections: usize,
@@ -60,16 +61,8 @@ pub struct App {
     waiting: AtomicUsize,
     pub(crate) rounds: Rounds,
     pub(crate) buckets: Option<Buckets>,
-    ping: tokio::sync::Mutex<Option<(Instant, bool)>>,
-}
-
-/// By when a request must have what it needs.
-#[derive(Clone, Copy)]
-pub(crate) struct Times {
-    /// A seat.
-    seat: Instant,
-    /// An answer.
-    pub(crate) answer: Instant,
+    ping: tokio::sync::Mutex<Option<Ping>>,
+    is_leaving: AtomicBool,
 }
 
 /// What a use case does to the records.
@@ -113,6 +106,7 @@ impl App {
             seats_for_changes: Arc::new(Semaphore::new((seats - 1).max(1))),
             waiting: AtomicUsize::new(0),
             ping: tokio::sync::Mutex::new(None),
+            is_leaving: AtomicBool::new(false),
             settings,
         }
     }
@@ -120,28 +114,27 @@ impl App {
     /// Runs a use case that only looks.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        caller: Arc<Caller>,
+        asker: Auth,
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.run(Access::Read, self.times(), caller, use_case).await
+        self.run(Access::Read, self.times(), asker, use_case).await
     }
 
     /// Runs a use case that changes the records.
     pub(crate) async fn change<T: Send + 'static>(
         &self,
-        caller: Arc<Caller>,
+        asker: Auth,
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.run(Access::Change, self.times(), caller, use_case).await
+        self.run(Access::Change, self.times(), asker, use_case).await
     }
 
-    /// The times of a request that starts now.
+    /// The times of the request that is being answered.
     pub(crate) fn times(&self) -> Times {
-        let now = Instant::now();
-        Times { seat: now + self.settings.deadline / 2, answer: now + self.settings.deadline }
+        Times::of(self.settings.deadline)
     }
 
-    /// Runs one use case for `caller` on a blocking thread: the way to the records for all but rounds.
+    /// Runs one use case for `asker` on a blocking thread: the way to the records for all but rounds.
     ///
     /// Whoever does not get a seat in half the time there is, or goes away meanwhile, was never there. Whoever has one
     /// and is not answered in time is refused, and then the change is never made.
@@ -149,21 +142,24 @@ impl App {
         &self,
         access: Access,
         times: Times,
-        caller: Arc<Caller>,
+        asker: Auth,
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let seat = within(times.seat, None, self.seat(access)).await??;
+        let seat = within(times.seat, self.seat(access)).await??;
         let (store, rules) = (Arc::clone(&self.store), Arc::clone(&self.rules));
         let permit = Arc::new(Permit::default());
         let permitted = Arc::clone(&permit);
         let work = web::block(move || {
             let store = Permitted::new(store.as_ref(), &permitted);
-            let done = use_case(Context::now(&caller, &rules), &store);
+            let done = use_case(Context::now(&asker.caller, &rules, &asker.request), &store);
             drop(seat);
             done
         });
-        let permit = (access == Access::Change).then_some(&*permit);
-        match within(times.answer, permit, work).await? {
+        let done = match access {
+            Access::Read => within(times.answer, work).await?,
+            Access::Change => change_within(times, &permit, work).await?,
+        };
+        match done {
             Ok(done) => Ok(done?),
             Err(panicked) => Err(Error::Internal(Box::new(panicked)).into()),
         }
@@ -180,39 +176,48 @@ impl App {
         Ok(seat)
     }
 
+    /// From now on it is not ready, and every answer is the last on its connection: so that whoever sends requests here
+    /// goes elsewhere before it stops.
+    pub fn leave(&self) {
+        self.is_leaving.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::Relaxed)
+    }
+
     /// Whether the records can be reached. Asked at most twice a second, by one at a time, and not behind requests.
     pub(crate) async fn reaches_records(&self) -> bool {
         let mut last = self.ping.lock().await;
-        if let Some((when, answer)) = *last
-            && when.elapsed() < PING_LIFE
+        // What nobody answered was asked as well: or all who wait here would wait for the same in turn.
+        if let Some(Ping { asked, answer, .. }) = *last
+            && asked.elapsed() < PING_LIFE
         {
             return answer;
         }
         let store = Arc::clone(&self.store);
-        match timeout(PING_PATIENCE, web::block(move || store.ping())).await {
-            Ok(answer) => {
-                let answer = matches!(answer, Ok(Ok(())));
-                *last = Some((Instant::now(), answer));
-                answer
+        let answered = timeout(PING_PATIENCE, web::block(move || store.ping())).await;
+        let asked = Instant::now();
+        let (answer, reached) = match answered {
+            Ok(Ok(Ok(()))) => (true, Some(asked)),
+            Ok(_) => (false, None),
+            Err(_) => {
+                let reached = last.and_then(|ping| ping.reached);
+                (reached.is_some_and(|reached| reached.elapsed() < PING_MEMORY), reached)
             }
-            Err(_) => last.is_some_and(|(when, answer)| answer && when.elapsed() < PING_MEMORY),
-        }
+        };
+        *last = Some(Ping { asked, answer, reached });
+        answer
     }
 }
 
-/// Waits for `work` until then. Whoever is not answered in time is refused, and a change with this permit is never made:
-/// unless it is being made to last at that very moment, which is waited for (the store's own timeouts bound it).
-pub(crate) async fn within<T>(
-    until: Instant,
-    permit: Option<&Permit>,
-    work: impl Future<Output = T>,
-) -> Result<T, ApiError> {
-    tokio::pin!(work);
-    match timeout_at(until, &mut work).await {
-        Ok(done) => Ok(done),
-        Err(late) if permit.is_none_or(Permit::withdraw) => Err(Error::Unavailable(Box::new(late)).into()),
-        Err(_) => Ok(work.await),
-    }
+/// What was last known of the records.
+#[derive(Clone, Copy)]
+struct Ping {
+    asked: Instant,
+    answer: bool,
+    /// When they were last reached, unless they said since that they cannot be.
+    reached: Option<Instant>,
 }
 
 fn taken(permit: Result<OwnedSemaphorePermit, AcquireError>) -> Result<OwnedSemaphorePermit, ApiError> {

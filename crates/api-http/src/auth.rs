@@ -3,6 +3,7 @@
 use std::{
     future::{Ready, ready},
     sync::Arc,
+    time::Duration,
 };
 
 use actix_web::{
@@ -17,6 +18,7 @@ use core_domain::{
     caller::Caller,
     tokens::{Intent, Shown, TokenError},
 };
+use tokio::time::timeout_at;
 
 use crate::{app::App, error::ApiError, request_id::RequestId};
 
@@ -25,9 +27,13 @@ const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 /// The header that carries the token of a service that asks for somebody.
 const SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 
-/// The caller, vouched for. No other header says who a caller is.
+/// Who asks, vouched for, and in which request. No other header says who a caller is.
 #[derive(Clone)]
-pub(crate) struct Auth(pub(crate) Arc<Caller>);
+pub(crate) struct Auth {
+    pub(crate) caller: Arc<Caller>,
+    /// Its id, as the answer names it.
+    pub(crate) request: Arc<str>,
+}
 
 /// Lets a request under `/v2` pass if somebody vouches for its bearer, and if its project does not ask too often: 401, 503
 /// and 429 come before 404 and 405.
@@ -38,7 +44,8 @@ pub(crate) async fn authenticate<B: MessageBody>(
     let admitted = vouched_for(request.request()).await.and_then(|caller| {
         let may_ask = App::of(request.request())?.takes_one_more(&caller);
         // Who was refused for asking too often is named in the log.
-        request.extensions_mut().insert(Auth(caller));
+        let id = RequestId::of(request.request()).local;
+        request.extensions_mut().insert(Auth { caller, request: id });
         may_ask
     });
     match admitted {
@@ -55,7 +62,10 @@ async fn vouched_for(request: &HttpRequest) -> Result<Arc<Caller>, ApiError> {
     let verdict = match (header(request, &TOKEN), header(request, &SERVICE_TOKEN)) {
         (Ok(Some(token)), Ok(service_token)) => {
             let (method, path, request) = (method.as_str(), request.path(), id.handed_on());
-            app.tokens.validate(Shown { token, service_token, intent, method, path, request }).await
+            let shown = Shown { token, service_token, intent, method, path, request };
+            let verdict = timeout_at(app.times().answer, app.tokens.validate(shown)).await;
+            let again_in = Duration::from_secs(1);
+            verdict.unwrap_or_else(|late| Err(TokenError::Unavailable { source: Box::new(late), again_in }))
         }
         _ => Err(TokenError::Rejected),
     };

@@ -6,7 +6,7 @@ use actix_web::{
     FromRequest, HttpRequest, HttpResponse,
     dev::Payload,
     http::header,
-    rt::time::timeout,
+    rt::time::{Instant, timeout},
     web::{self, BytesMut},
 };
 use chrono::{DateTime, Datelike, Timelike, Utc};
@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{app::App, error::ApiError};
+use crate::{app::App, error::ApiError, times::put_off};
 
 /// A JSON body, read into what a handler needs of it.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -76,7 +76,9 @@ impl<T: FromJson + 'static> FromRequest for Body<T> {
         Box::pin(async move {
             let app = App::of(&request)?;
             let limit = app.settings.body_bytes;
+            let began = Instant::now();
             let read = timeout(app.settings.deadline, read(payload, limit)).await;
+            put_off(began.elapsed());
             let bytes = read.map_err(|_| ApiError::SlowBody)??;
             let media_type = media_type(&request);
             if bytes.as_ref().is_none_or(|bytes| !bytes.is_empty()) {

@@ -18,13 +18,17 @@ pub(crate) async fn livez() -> HttpResponse {
     plain(HttpResponse::Ok(), "ok\n")
 }
 
-/// `GET /readyz`: the records can be reached now, and the identity service has answered once.
+/// `GET /readyz`: the records can be reached now, the identity service has answered once, and the service was not told to
+/// stop.
 pub(crate) async fn readyz(app: web::Data<App>) -> HttpResponse {
     let unready = |body| {
         let mut response = HttpResponse::ServiceUnavailable();
         response.insert_header((header::RETRY_AFTER, "1"));
         plain(response, body)
     };
+    if app.is_leaving() {
+        return unready("not ready: stopping\n");
+    }
     match (app.reaches_records().await, app.tokens.is_ready()) {
         (true, true) => plain(HttpResponse::Ok(), "ready\n"),
         (false, true) => unready("not ready: the database does not answer\n"),

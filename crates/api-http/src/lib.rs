@@ -9,6 +9,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;
+mod history;
 mod images;
 mod members;
 mod metrics;
@@ -22,6 +23,7 @@ mod rounds;
 pub mod routes;
 mod schemas;
 mod tags;
+mod times;
 mod versions;
 
 pub use app::{App, Settings};

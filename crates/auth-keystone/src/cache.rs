@@ -295,7 +295,7 @@ mod tests {
 
     fn time() -> KeystoneTime {
         let time = KeystoneTime::new(Arc::new(SystemClock::default()));
-        time.learn(Utc::now(), Utc::now());
+        time.learn(Utc::now(), time.steady());
         time
     }
 

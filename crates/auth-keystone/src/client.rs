@@ -94,8 +94,6 @@ pub(crate) struct SignedIn {
     /// Marked sensitive.
     pub(crate) value: HeaderValue,
     pub(crate) described: Vouched,
-    /// Our wall clock when the request left.
-    pub(crate) sent: DateTime<Utc>,
 }
 
 /// An answer as far as we care.
@@ -183,7 +181,7 @@ impl Client {
     }
 
     /// Gets a token for the service itself.
-    pub(crate) async fn sign_in(&self, now: DateTime<Utc>) -> Result<SignedIn, Outage> {
+    pub(crate) async fn sign_in(&self) -> Result<SignedIn, Outage> {
         let ask = |client: &reqwest::Client| {
             client
                 .request(Method::POST, self.tokens.clone())
@@ -201,7 +199,7 @@ impl Client {
                     .cloned()
                     .ok_or(Outage::Unreadable("the token is not in the header X-Subject-Token"))?;
                 value.set_sensitive(true);
-                Ok(SignedIn { value, described, sent: now })
+                Ok(SignedIn { value, described })
             }
             404 | 405 | 300..=399 => Err(Outage::WrongAddress(answer.status)),
             429 => Err(Outage::Failing(429)),

@@ -194,7 +194,7 @@ impl OwnToken {
                 return Err(Outage::Waiting { wait: *until - now, reason: Arc::clone(reason) });
             }
         }
-        match self.client.sign_in(self.time.wall()).await.and_then(|signed_in| self.token(signed_in, now)) {
+        match self.client.sign_in().await.and_then(|signed_in| self.token(signed_in, now)) {
             Ok(token) => {
                 self.metrics.sign_ins.add();
                 self.metrics.has_answered.store(true, Relaxed);
@@ -210,7 +210,7 @@ impl OwnToken {
 
     /// Puts a new token in place. `sent` is on the steady clock.
     fn token(&self, signed_in: SignedIn, sent: Duration) -> Renewal {
-        let SignedIn { value, described, sent: sent_by_wall } = signed_in;
+        let SignedIn { value, described } = signed_in;
         // Its life is a difference of Keystone's own stamps, so that no other clock matters.
         let issued_at = described.marks.issued_at.ok_or(Outage::Unreadable("the token has no issued_at"))?;
         let life = (described.marks.expires_at - issued_at)
@@ -218,7 +218,7 @@ impl OwnToken {
             .ok()
             .filter(|life| !life.is_zero())
             .ok_or(Outage::Unreadable("the service's own token ends before it begins"))?;
-        self.time.learn(issued_at, sent_by_wall);
+        self.time.learn(issued_at, sent);
         let lead = LONGEST_LEAD.min(life / 5);
         let may_validate = VALIDATING_ROLES.iter().any(|role| described.caller.has_role(role));
         if !may_validate {

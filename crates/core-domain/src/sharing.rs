@@ -192,7 +192,7 @@ pub fn remove(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Proj
 }
 
 /// What happened to a project's membership, oldest first, also before it was taken away and made anew; the second answer
-/// says whether more follow. For the owner, the member and admins; an admin may ask about an image that is gone.
+/// says whether more follow. A page is as long as one of images. For the owner, the member and admins; an admin may ask about an image that is gone.
 ///
 /// # Errors
 /// As of [`show`], for which a membership that is gone is one that is there if anything is known of it.
@@ -202,8 +202,9 @@ pub fn history(
     image: ImageId,
     project: &ProjectId,
     after: Option<i64>,
-    limit: usize,
+    limit: Option<usize>,
 ) -> Result<(Vec<Event>, bool)> {
+    let limit = limit.unwrap_or(cx.rules.limits.page_default).min(cx.rules.limits.page_max);
     let missing = || Error::NotFound(Missing::Member(image, project.clone()));
     let is_member = match store.sight(image, cx.caller.project.as_ref(), project)? {
         Some(sight) => {

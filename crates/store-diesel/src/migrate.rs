@@ -47,7 +47,12 @@ pub enum SchemaState {
         /// Their versions.
         pending: Vec<String>,
     },
-    /// These migrations were applied by a newer program.
+    /// A newer program has applied these migrations as well, all of which only add: this one can serve.
+    Expanded {
+        /// Their versions.
+        unknown: Vec<String>,
+    },
+    /// These migrations were applied by a newer program, and at least one of them removes something.
     Ahead {
         /// Their versions.
         unknown: Vec<String>,
@@ -99,13 +104,21 @@ fn known() -> Result<BTreeSet<String>, Source> {
     Ok(migrations.iter().map(|migration| migration.name().version().to_string()).collect())
 }
 
+/// Whether a migration removes something that the program before it may need: its version ends with `c`, for «contract»,
+/// as in `0012c_drop_old_column`. All else only adds.
+fn contracts(version: &str) -> bool {
+    version.ends_with('c')
+}
+
 fn compare(known: &BTreeSet<String>, applied: &BTreeSet<String>) -> SchemaState {
     let unknown: Vec<String> = applied.difference(known).cloned().collect();
     let pending: Vec<String> = known.difference(applied).cloned().collect();
-    if !unknown.is_empty() {
+    if unknown.iter().any(|version| contracts(version)) {
         SchemaState::Ahead { unknown }
     } else if !pending.is_empty() {
         SchemaState::Behind { pending }
+    } else if !unknown.is_empty() {
+        SchemaState::Expanded { unknown }
     } else {
         SchemaState::Current
     }
@@ -165,6 +178,11 @@ mod tests {
         let known = set(&["1", "2"]);
         assert_eq!(compare(&known, &set(&["1", "2"])), SchemaState::Current);
         assert_eq!(compare(&known, &set(&["1"])), SchemaState::Behind { pending: vec!["2".to_owned()] });
-        assert_eq!(compare(&known, &set(&["1", "3"])), SchemaState::Ahead { unknown: vec!["3".to_owned()] });
+        let three = || vec!["3".to_owned()];
+        assert_eq!(compare(&known, &set(&["1", "2", "3"])), SchemaState::Expanded { unknown: three() });
+        assert_eq!(compare(&known, &set(&["1", "3"])), SchemaState::Behind { pending: vec!["2".to_owned()] });
+        let removed = ["3".to_owned(), "4c".to_owned()];
+        let state = compare(&known, &set(&["1", "2", "3", "4c"]));
+        assert_eq!(state, SchemaState::Ahead { unknown: removed.to_vec() });
     }
 }

@@ -258,7 +258,10 @@ pub(crate) enum LogFormat {
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Shutdown {
-    /// How long requests under way may go on after SIGTERM, in seconds.
+    /// How long it still answers after SIGTERM, not ready any more, so that requests are sent elsewhere, in seconds.
+    #[serde(deserialize_with = "number")]
+    pub(crate) drain: u64,
+    /// How long requests under way may go on after that, in seconds.
     #[serde(deserialize_with = "number")]
     pub(crate) grace: u64,
 }
@@ -373,7 +376,7 @@ impl Default for Log {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { grace: 25 }
+        Self { drain: 5, grace: 25 }
     }
 }
 
@@ -408,6 +411,7 @@ impl Config {
             ("limits.body_bytes", whole(limits.body_bytes), 1024, 1 << 30),
             ("limits.requests_per_second", i64::from(limits.requests_per_second), 0, 1_000_000),
             ("limits.requests_burst", i64::from(limits.requests_burst), 0, 1_000_000),
+            ("shutdown.drain", long(self.shutdown.drain), 0, 3600),
             ("shutdown.grace", long(self.shutdown.grace), 0, 3600),
         ] {
             if !(least..=most).contains(&number) {

@@ -136,6 +136,8 @@ fn config(directory: &Path, keys: &Path, identity: &str) -> Result<Config, Failu
         ("keystone.password", Realm::DEMO_PASSWORD),
         ("keystone.project_name", SERVICE.1),
         ("keystone.jws_public_keys", &keys.display().to_string()),
+        // Nobody else is sent here.
+        ("shutdown.drain", "0"),
     ] {
         layers.flag("vitrine dev", key, value)?;
     }

@@ -1,6 +1,7 @@
 //! Vitrine: an OpenStack image sharing service. `vitrine --help` says what it can do.
 
 mod config;
+mod connections;
 mod dead_letters;
 mod dev;
 mod metrics;
@@ -8,6 +9,7 @@ mod migrate;
 mod policy_file;
 mod serve;
 mod session;
+mod signals;
 mod telemetry;
 mod telling;
 mod tls;
@@ -41,8 +43,9 @@ enum Command {
     /// Needs at least database.url, keystone.auth_url and the service's user: keystone.username, keystone.password and
     /// keystone.project_name, or keystone.application_credential_id and keystone.application_credential_secret. Secrets
     /// may be files: keystone.password_file and so on. `vitrine check-config` lists every key with its value and where
-    /// that comes from; keys are set in the file, as VITRINE_KEYSTONE__AUTH_URL, or by --set. SIGTERM ends it: it stops accepting, finishes what runs
-    /// within shutdown.grace seconds and exits with 0.
+    /// that comes from; keys are set in the file, as VITRINE_KEYSTONE__AUTH_URL, or by --set. SIGTERM ends it: for
+    /// shutdown.drain seconds it answers on, but is not ready; then it stops accepting, finishes what runs within
+    /// shutdown.grace seconds and exits with 0.
     Serve(Settings),
     /// Bring the database's schema up to date; safe to run twice at once
     Migrate(Settings),

@@ -62,6 +62,11 @@ pub(crate) fn must_be_current(store: &store_diesel::Config) -> Result<(), Failur
         .map_err(|error| Failure::other("cannot read the database's schema", describe(&error)))?;
     match state {
         SchemaState::Current => Ok(()),
+        SchemaState::Expanded { unknown } => {
+            let unknown = unknown.join(", ");
+            tracing::warn!(unknown, "the schema is a newer program's, which has only added to it so far");
+            Ok(())
+        }
         SchemaState::Empty => Err(Failure::Other(format!(
             "the database {} has no schema yet. Run: vitrine migrate",
             store.location()

@@ -11,8 +11,10 @@ use store_diesel::{DieselStore, Pooler};
 use crate::{
     Failure,
     config::{BadConfig, Config},
+    connections,
     metrics::{self, Shown},
     migrate,
+    signals::Signals,
     telling::Telling,
     tls::Tls,
 };
@@ -95,20 +97,24 @@ pub(crate) async fn run(
     ));
 
     let telling = Telling::start(config, &store)?;
+    connections::take_all_files();
+    connections::let_go_of_those_who_never_read(&listener, Duration::from_secs(config.deadline));
     let address = listener.local_addr().map_err(|error| Failure::other("cannot listen", error))?;
     let workers = config.workers();
     // The API lets as many use cases run as there are connections, and all may be one worker's; the rest is for what
     // must not wait behind them: readiness, looking up Keystone's address, reading its keys.
     let blocking = config.pool_size() as usize + 4;
     let tls = Tls::of(&config.tls)?;
-    let server = HttpServer::new(move || api_http::application(app.clone()))
+    let served = app.clone();
+    let server = HttpServer::new(move || api_http::application(served.clone()))
         .workers(workers)
         .worker_max_blocking_threads(blocking)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
         .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
         .max_connection_rate(HANDSHAKES)
-        .shutdown_timeout(config.shutdown.grace);
+        .shutdown_timeout(config.shutdown.grace)
+        .disable_signals();
     let server = match &tls {
         Some(tls) => {
             let with = tls.server().map_err(|error| Failure::other("cannot speak TLS", error))?;
@@ -118,9 +124,12 @@ pub(crate) async fn run(
     };
     let server = server.map_err(|error| Failure::other("cannot serve", error))?.run();
 
+    let drain = Duration::from_secs(config.shutdown.drain);
+    let signals = Signals::listen().map_err(|error| Failure::other("cannot listen to signals", error))?;
+    let telling_ends = telling.ending();
+    actix_web::rt::spawn(signals.stop(app.into_inner(), drain, telling_ends, server.handle()));
     actix_web::rt::spawn(tokens.keep_signed_in());
     actix_web::rt::spawn(tokens.follow_revocations());
-    actix_web::rt::spawn(telling.until_signalled());
     actix_web::rt::spawn(beside);
     let scheme = if tls.is_some() { "https" } else { "http" };
     if let Some(tls) = tls {
@@ -137,7 +146,7 @@ pub(crate) async fn run(
     }
     tracing::info!(%address, scheme, workers, connections = config.pool_size(), version = env!("BUILD_VERSION"), "listening");
     let served = server.await.map_err(|error| Failure::other("the server failed", error));
-    // It was asked when the server was, and has had as long; what the last requests left is told by whoever comes next.
+    // It was asked when the server was, and has had as long; what the last requests left is told by who comes next.
     telling.end(LEASES_BACK);
     served?;
     tracing::info!("stopped");

@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use actix_web::rt::signal::unix::{SignalKind, signal};
 use core_domain::outbox::Outbox;
 use relay::{Keeper, Relay};
 use store_diesel::DieselStore;
@@ -48,20 +47,11 @@ impl Telling {
         Arc::clone(&self.relay)
     }
 
-    /// Ends telling as soon as the program is told to stop, so that another server goes on while this one finishes what was
-    /// asked of it.
-    pub(crate) fn until_signalled(&self) -> impl Future<Output = ()> + use<> {
+    /// What asks telling to end and does not wait for it, so that another server goes on while this one finishes what was asked
+    /// of it.
+    pub(crate) fn ending(&self) -> impl FnOnce() + use<> {
         let relay = self.relay();
-        async move {
-            let (Ok(mut terminated), Ok(mut interrupted)) =
-                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-            else {
-                return;
-            };
-            let (term, int) = (std::pin::pin!(terminated.recv()), std::pin::pin!(interrupted.recv()));
-            futures_util::future::select(term, int).await;
-            relay.ask_to_end();
-        }
+        move || relay.ask_to_end()
     }
 
     /// Ends telling and gives the leases back, if that can be done in this time.

@@ -25,7 +25,7 @@ const CLIENTS: u64 = 4;
 fn a_hundred_kills_lose_no_event_and_what_came_twice_is_marked() {
     let seed = std::env::var("VITRINE_TEST_SEED")
         .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("VITRINE_TEST_SEED: a number"));
-    println!("VITRINE_TEST_SEED={seed}");
+    eprintln!("VITRINE_TEST_SEED={seed}");
     let (ears, database) = (Ears::new(RabbitMq::shared(), "kills"), Postgres::shared().database());
     // Somebody who thinks a little: there is always something on its way.
     ears.webhooks.think(Duration::from_millis(3));
@@ -149,7 +149,7 @@ fn judge(ears: &Ears, database: &Database<'_>, load: &Load, took: Duration, seed
         let heard = ears.heard();
         heard.values().all(|heard| distinct(heard).len() >= written.len()).then_some(())
     });
-    println!(
+    eprintln!(
         "{} kills in {took:.1?}; {} changes answered, {} calls without an answer, {} events; told {:.1?} after the last kill",
         kills(),
         answered.len(),
@@ -170,7 +170,7 @@ fn judge(ears: &Ears, database: &Database<'_>, load: &Load, took: Duration, seed
         in_order(sink, unmarked(), &written, seed);
         let twice = heard.len() - written.len();
         let marked = heard.len() - once.len();
-        println!("{sink}: {} deliveries, {marked} marked, {twice} in fact again", heard.len());
+        eprintln!("{sink}: {} deliveries, {marked} marked, {twice} in fact again", heard.len());
     }
 }
 

@@ -109,6 +109,8 @@ pub(super) fn of(route: &Route) -> Option<Operation> {
         ("PUT", "/v2/images/{image_id}/members/{member_id}") => new("set_member_status", "Accept or reject an offer, or neither")
             .takes(Takes::Json("NewStatus")).answers(200, Json("Member")).refused(&[403]),
         ("DELETE", "/v2/images/{image_id}/members/{member_id}") => new("remove_member", "Share an image with a project no more").answers(204, Nothing).refused(&[403]),
+        ("GET", "/v2/images/{image_id}/members/{member_id}/history") => new("show_member_history", "What happened to a membership, oldest first")
+            .asked(&["limit", "history_marker"]).answers(200, Json("History")),
 
         ("PUT", "/v2/images/{image_id}/tags/{tag}") => new("add_tag", "Add a tag").answers(204, Nothing).refused(&[403, 413]),
         ("DELETE", "/v2/images/{image_id}/tags/{tag}") => new("remove_tag", "Remove a tag").answers(204, Nothing).refused(&[403]),
@@ -138,6 +140,7 @@ pub(super) fn parameters() -> Value {
         "limit": in_query("limit", "How many on a page", json!({"type": "integer", "minimum": 0})),
         "marker": in_query("marker", "The image after which the page begins", uuid()),
         "member_marker": in_query("marker", "The member after which the page begins", project()),
+        "history_marker": in_query("marker", "The number of the entry after which the page begins", json!({"type": "integer", "minimum": 0, "maximum": i64::MAX})),
         "sort": in_query("sort", "By what to sort, newest first unless given", json!({"type": "string", "pattern": sort})),
         "visibility": in_query("visibility", "Which visibility, or all", json!({"type": "string", "enum": visibility})),
         "member_status": in_query("member_status", "Which answer of the caller's project to offers", json!({

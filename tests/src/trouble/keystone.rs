@@ -1,0 +1,72 @@
+//! Keystone is away, late or wrong. Tokens are trusted for a second only, so that it is asked all the time.
+
+use std::time::Duration;
+
+use super::proxy::Mode;
+use super::stage::{Setting, Stage};
+use super::{Fault, Struck, plain, small_pool};
+use crate::keystone::Scope;
+use crate::patience;
+
+pub(super) fn faults() -> Vec<Fault> {
+    let asked = |fault: Fault| Fault { setting: |_, _, _| forgetful(), ..fault };
+    let unnoticed = |fault: Fault| Fault { is_unnoticed: true, ..fault };
+    vec![
+        asked(plain("keystone-stopped", "Keystone's process ended; started later", stop)),
+        asked(plain("keystone-hanging", "Keystone accepts and never answers", |stage| {
+            misbehave(stage, Mode::Hang)
+        })),
+        asked(plain("keystone-failing", "Keystone answers everything with 500", |stage| {
+            misbehave(stage, Mode::Fail)
+        })),
+        unnoticed(asked(plain(
+            "keystone-slow",
+            "Keystone takes half a second longer for each answer",
+            |stage| misbehave(stage, Mode::Delay(Duration::from_millis(500))),
+        ))),
+        unnoticed(asked(plain("keystone-key-rotated", "Keystone's Fernet key rotated", rotate))),
+    ]
+}
+
+fn forgetful() -> Setting {
+    let mut setting = small_pool();
+    setting.variables.push(("VITRINE_KEYSTONE__TOKEN_CACHE_TTL", "1".to_owned()));
+    setting
+}
+
+fn stop(stage: &Stage<'_>) -> Struck {
+    stage.ground.keystone.stop();
+    std::thread::sleep(stage.lengths.fault);
+    stage.ground.keystone.start();
+    fresh_tokens_are_taken(stage, Struck::default())
+}
+
+fn misbehave(stage: &Stage<'_>, mode: Mode) -> Struck {
+    stage.keystone.turn(mode);
+    std::thread::sleep(stage.lengths.fault);
+    stage.keystone.turn(Mode::Pass);
+    fresh_tokens_are_taken(stage, Struck::default())
+}
+
+fn rotate(stage: &Stage<'_>) -> Struck {
+    let mut struck = Struck::default();
+    let before = std::time::SystemTime::now();
+    stage.ground.keystone.rotate_fernet_key();
+    struck = fresh_tokens_are_taken(stage, struck);
+    std::thread::sleep(stage.lengths.fault.saturating_sub(before.elapsed().unwrap_or_default()));
+    struck
+}
+
+/// A token that nobody has seen before is good at each replica soon; meanwhile it is never refused for good.
+pub(super) fn fresh_tokens_are_taken(stage: &Stage<'_>, mut struck: Struck) -> Struck {
+    let member = &stage.ground.cast.members[0];
+    let token = stage.ground.keystone.token(&member.user, Scope::Project(&member.project));
+    for replica in 0..2 {
+        let taken = patience::within(Duration::from_secs(20), || {
+            let status = stage.ask(replica, "GET", "/v2/images", &token, None).ok()?.status;
+            (status != 503).then_some(status)
+        });
+        struck.must(taken == Some(200), || format!("a fresh token was answered {taken:?}"));
+    }
+    struck
+}

@@ -1,0 +1,136 @@
+//! Postgres ends, is cut off, is full, is held, or is somewhere else now.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::stage::Stage;
+use super::{Fault, Records, Struck, plain};
+
+/// The disk of the fault that fills it, in MiB.
+pub(super) const ROOM: u32 = 32;
+
+pub(super) fn faults() -> Vec<Fault> {
+    let full = plain("disk-full", "the disk with the records is full; room is made later", fill_disk);
+    vec![
+        plain("postgres-restarted", "Postgres stopped in order and started", |stage| restart(stage, false)),
+        plain("postgres-killed", "Postgres killed as by a power cut; started later", |stage| {
+            restart(stage, true)
+        }),
+        plain("connections-cut", "all connections ended by pg_terminate_backend, five times a second", cut),
+        Fault { records: Records::SmallRoom, ..full },
+        Fault {
+            is_unnoticed: false,
+            ..plain("row-locked", "another transaction holds one of the images", hold_image)
+        },
+        plain("pool-exhausted", "every connection of the pool waits: the tables are locked", exhaust_pool),
+    ]
+}
+
+fn restart(stage: &Stage<'_>, at_once: bool) -> Struck {
+    let postgres = &stage.ground.postgres;
+    if at_once {
+        postgres.kill()
+    } else {
+        postgres.stop()
+    }
+    if at_once {
+        std::thread::sleep(stage.lengths.fault);
+    }
+    postgres.start();
+    Struck::default()
+}
+
+fn cut(stage: &Stage<'_>) -> Struck {
+    let mut struck = Struck::default();
+    let until = Instant::now() + stage.lengths.fault;
+    let mut ended = 0;
+    while Instant::now() < until {
+        ended += stage
+            .database
+            .query(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() \
+             AND pid <> pg_backend_pid()",
+            )
+            .len();
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    struck.notes.push(format!("{ended} connections were ended"));
+    struck.must(ended > 10, || format!("only {ended} connections were ended"));
+    struck
+}
+
+/// Fills the disk with rows of its own, then sees to it that records need room.
+fn fill_disk(stage: &Stage<'_>) -> Struck {
+    let mut struck = Struck::default();
+    stage
+        .database
+        .query("CREATE UNLOGGED TABLE filler (bytes text); ALTER TABLE filler ALTER bytes SET STORAGE PLAIN");
+    for rows in [500, 100, 10, 1] {
+        let fill = format!("INSERT INTO filler SELECT repeat('x', 8000) FROM generate_series(1, {rows})");
+        while stage.database.try_query(&fill).is_ok() {}
+    }
+    let until = Instant::now() + stage.lengths.fault;
+    let images = stage.images();
+    let (mut number, mut refused, mut told) = (0, 0, Vec::new());
+    while Instant::now() < until {
+        number += 1;
+        // A long name: each takes its share of a page.
+        let member = format!("{number}-{}", "m".repeat(200));
+        let offer = json!({"member": member}).to_string();
+        let members = format!("{}/members", images[0]);
+        match stage.ask(number % 2, "POST", &members, &stage.ground.cast.owner.token, Some(&offer)) {
+            Ok(reply) if reply.status == 200 => told.push(member),
+            Ok(reply) if reply.status == 503 => refused += 1,
+            Ok(reply) => {
+                struck.problems.push(format!("on a full disk an offer is answered {}", reply.status))
+            }
+            Err(error) => struck.problems.push(format!("on a full disk an offer is not answered: {error}")),
+        }
+    }
+    struck.must(refused > 0, || "nobody was refused: the disk was not full".to_owned());
+    struck.notes.push(format!(
+        "{} offers were made on the last pages, {refused} refused for want of room",
+        told.len()
+    ));
+    stage.database.query("DROP TABLE filler");
+    let rows = stage.rows();
+    let is_kept = |member: &String| rows.iter().any(|row| row.contains(member.as_str()));
+    struck.must(told.iter().all(is_kept), || {
+        "an offer that was acknowledged on a full disk is gone".to_owned()
+    });
+    struck
+}
+
+fn hold_image(stage: &Stage<'_>) -> Struck {
+    let mut struck = Struck::default();
+    let image = stage.images().remove(0);
+    let (id, lock) = (image.trim_start_matches("/v2/images/"), stage.lengths.lock.as_secs_f64());
+    let hold = format!("SELECT id FROM images WHERE id = '{id}' FOR UPDATE; SELECT pg_sleep({lock})");
+    let token = &stage.ground.cast.owner.token;
+    std::thread::scope(|scope| {
+        scope.spawn(|| stage.database.query(&hold));
+        let until = Instant::now() + stage.lengths.lock;
+        std::thread::sleep(Duration::from_millis(200));
+        // Whoever only looks at it waits for nobody.
+        while Instant::now() + Duration::from_millis(500) < until {
+            let asked = Instant::now();
+            let status =
+                stage.ask(0, "GET", &image, token, None).map(|reply| reply.status).unwrap_or_default();
+            let took = asked.elapsed();
+            struck.must(status == 200 && took < Duration::from_secs(2), || {
+                format!("a look at a held image is answered {status} after {took:?}")
+            });
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    struck
+}
+
+fn exhaust_pool(stage: &Stage<'_>) -> Struck {
+    let seconds = stage.lengths.fault.as_secs_f64();
+    stage.database.query(&format!(
+        "LOCK TABLE images, image_members IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep({seconds})"
+    ));
+    Struck::default()
+}

@@ -1,0 +1,304 @@
+//! Where a fault strikes: two replicas of the real program, a real Keystone behind a proxy and a real Postgres.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::front::Front;
+use super::load::Cast;
+use super::proxy::Proxy;
+use super::wire::{Ask, Reply, Wire};
+use crate::keystone::Keystone;
+use crate::postgres::{Database, Postgres, free_port};
+use crate::vitrine::{Launch, Vitrine, command, said};
+
+/// How long the parts of one fault take.
+#[derive(Clone, Copy, Debug)]
+pub struct Lengths {
+    /// Of steady load before the strike.
+    pub steady: Duration,
+    /// Of most faults.
+    pub fault: Duration,
+    /// Of a lock on an image.
+    pub lock: Duration,
+    /// The service's own `deadline`, in seconds.
+    pub deadline: u64,
+    /// How long recovery may take.
+    pub patience: Duration,
+    /// How many connections are idle.
+    pub idle: usize,
+}
+
+impl Lengths {
+    /// For a document.
+    pub fn full() -> Self {
+        Self {
+            steady: Duration::from_secs(4),
+            fault: Duration::from_secs(6),
+            lock: Duration::from_secs(30),
+            deadline: 30,
+            patience: Duration::from_secs(60),
+            idle: 2000,
+        }
+    }
+
+    /// For a test.
+    pub fn short() -> Self {
+        Self {
+            steady: Duration::from_millis(1200),
+            fault: Duration::from_millis(1500),
+            lock: Duration::from_secs(3),
+            deadline: 4,
+            patience: Duration::from_secs(60),
+            idle: 2000,
+        }
+    }
+}
+
+/// What several faults in a row share.
+pub struct Ground {
+    /// Records that survive a power cut.
+    pub postgres: Postgres,
+    /// Who vouches.
+    pub keystone: Keystone,
+    /// Who asks.
+    pub cast: Arc<Cast>,
+}
+
+impl Ground {
+    /// With so many clients.
+    pub fn new(clients: usize) -> Self {
+        let keystone = Keystone::private(crate::keystone::Options::default());
+        let cast = Cast::new(&keystone, clients);
+        Self { postgres: Postgres::private(crate::postgres::Durability::Kept), keystone, cast }
+    }
+}
+
+/// How the services of one fault are started.
+#[derive(Default)]
+pub struct Setting {
+    /// Their settings, as environment variables.
+    pub variables: Vec<(&'static str, String)>,
+    /// Their address of Postgres, if it is not the database's own.
+    pub database_url: Option<String>,
+    /// How many files they may have open, as a shell often starts them.
+    pub descriptors: Option<u32>,
+}
+
+/// Two services that run.
+pub struct Stage<'a> {
+    /// What they share with others.
+    pub ground: &'a Ground,
+    /// Their records.
+    pub database: &'a Database<'a>,
+    /// Before Keystone.
+    pub keystone: Proxy,
+    /// Before the services.
+    pub front: Arc<Front>,
+    /// How long things take.
+    pub lengths: Lengths,
+    /// A directory for whatever the strike needs.
+    pub directory: PathBuf,
+    images: Mutex<Vec<String>>,
+    records: Mutex<String>,
+    setting: Setting,
+    replicas: Vec<Mutex<Option<Vitrine>>>,
+    addresses: Vec<SocketAddr>,
+}
+
+impl<'a> Stage<'a> {
+    /// Migrates and starts both.
+    pub fn new(
+        ground: &'a Ground,
+        database: &'a Database<'a>,
+        lengths: Lengths,
+        setting: Setting,
+        directory: PathBuf,
+    ) -> Self {
+        let migrated = command(&["migrate"]).env("VITRINE_DATABASE__URL", database.url()).output();
+        let migrated = migrated.expect("vitrine can be started");
+        assert!(migrated.status.success(), "vitrine migrate failed:\n{}", said(&migrated));
+        let (_, keystone) = ground.keystone.auth_url().split_once("://").map(owned).expect("a URL");
+        let keystone = keystone.trim_end_matches("/v3").parse().expect("an address");
+        let addresses: Vec<SocketAddr> =
+            (0..2).map(|_| SocketAddr::from(([127, 0, 0, 1], free_port()))).collect();
+        let stage = Self {
+            ground,
+            database,
+            keystone: Proxy::before(keystone),
+            front: Front::before(&addresses),
+            lengths,
+            directory,
+            images: Mutex::default(),
+            records: Mutex::new(database.url().to_owned()),
+            setting,
+            replicas: (0..2).map(|_| Mutex::new(None)).collect(),
+            addresses,
+        };
+        for number in 0..2 {
+            stage.start(number);
+        }
+        stage
+    }
+
+    /// Starts a replica, at the address it always has, and waits until it is ready.
+    pub fn start(&self, number: usize) {
+        let replica = self.launch(number).start();
+        *self.replica(number) = Some(replica);
+    }
+
+    /// How a replica is started.
+    pub fn launch(&self, number: usize) -> Launch {
+        let url = self.setting.database_url.as_deref().unwrap_or(self.database.url());
+        let launch = Vitrine::serve_as_it_is(url, &self.ground.keystone)
+            .with("VITRINE_LISTEN", &self.addresses[number].to_string())
+            .with("VITRINE_KEYSTONE__AUTH_URL", &format!("http://{}/v3", self.keystone.address()))
+            .with("VITRINE_DEADLINE", &self.lengths.deadline.to_string())
+            .with("VITRINE_LIMITS__MEMBERS_PER_IMAGE", "-1")
+            .with("VITRINE_SHUTDOWN__DRAIN", "1")
+            .with("VITRINE_LOG__LEVEL", "info,vitrine::request=warn");
+        let launch =
+            self.setting.variables.iter().fold(launch, |launch, (name, value)| launch.with(name, value));
+        match self.setting.descriptors {
+            Some(number) => launch.with_descriptors(number),
+            None => launch,
+        }
+    }
+
+    /// Takes a replica off the stage, to be ended by the caller.
+    pub fn take(&self, number: usize) -> Vitrine {
+        self.replica(number).take().expect("a replica that runs")
+    }
+
+    /// The process ids of the replicas that run.
+    pub fn pids(&self) -> Vec<u32> {
+        (0..self.replicas.len())
+            .filter_map(|number| self.replica(number).as_ref().map(|one| one.process().pid()))
+            .collect()
+    }
+
+    fn replica(&self, number: usize) -> std::sync::MutexGuard<'_, Option<Vitrine>> {
+        self.replicas[number].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a replica listens.
+    pub fn address(&self, number: usize) -> SocketAddr {
+        self.addresses[number]
+    }
+
+    /// All that the replicas have written so far.
+    pub fn logs(&self) -> String {
+        (0..self.replicas.len())
+            .filter_map(|number| self.replica(number).as_ref().map(Vitrine::log))
+            .collect::<Vec<_>>()
+            .join("\n")
+    }
+
+    /// New shared images of the owner's, by path.
+    pub fn make_images(&self, count: usize) -> Vec<String> {
+        let body = json!({"name": "poster", "visibility": "shared"}).to_string();
+        let image = |_| {
+            let made = self.ask(0, "POST", "/v2/images", &self.ground.cast.owner.token, Some(&body));
+            let made = made.expect("an answer");
+            assert_eq!(made.status, 201, "{}", made.body);
+            let made: serde_json::Value = serde_json::from_str(&made.body).expect("an image");
+            format!("/v2/images/{}", made["id"].as_str().expect("an id"))
+        };
+        let made: Vec<String> = (0..count).map(image).collect();
+        self.images.lock().unwrap_or_else(PoisonError::into_inner).extend(made.clone());
+        made
+    }
+
+    /// The images that were made.
+    pub fn images(&self) -> Vec<String> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// One request on a connection of its own.
+    ///
+    /// # Errors
+    /// No answer.
+    pub fn ask(
+        &self,
+        number: usize,
+        method: &str,
+        path: &str,
+        token: &str,
+        body: Option<&str>,
+    ) -> std::io::Result<Reply> {
+        let patience = Duration::from_secs(self.lengths.deadline + 5);
+        Wire::to(self.addresses[number], patience).ask(&Ask { method, path, token, body })
+    }
+
+    /// From now on the records are read at this URL.
+    pub fn records_are_at(&self, url: String) {
+        *self.records.lock().unwrap_or_else(PoisonError::into_inner) = url;
+    }
+
+    /// All memberships: rows of `image|member|status`.
+    pub fn rows(&self) -> Vec<String> {
+        let url = self.records.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.database.query_at(&url, "SELECT image_id, member_id, status FROM image_members")
+    }
+
+    /// What does not work though nothing is wrong any more: every kind of call, by more at once than there are connections
+    /// to Postgres, at each replica.
+    pub fn unanswered(&self) -> Vec<String> {
+        let image = self.make_images(1).remove(0);
+        let calls = |replica: usize, caller: usize| {
+            let (owner, member) = (&self.ground.cast.owner.token, &self.ground.cast.members[0]);
+            let guest = format!("caller-{replica}-{caller}");
+            let (members, membership) = (format!("{image}/members"), format!("{image}/members/{guest}"));
+            let offer = json!({"member": guest}).to_string();
+            let own = json!({"status": "accepted"}).to_string();
+            let mine = format!("{image}/members/{}", member.project.id);
+            let expected: [(&str, &str, &str, Option<&str>, u16); 7] = [
+                ("POST", &members, owner, Some(&offer), 200),
+                ("GET", &membership, owner, None, 200),
+                ("GET", &members, owner, None, 200),
+                ("GET", &image, owner, None, 200),
+                ("GET", "/v2/images", owner, None, 200),
+                ("PUT", &mine, &member.token, Some(&own), 200),
+                ("DELETE", &membership, owner, None, 204),
+            ];
+            let mut wrong = Vec::new();
+            for (method, path, token, body, status) in expected {
+                match self.ask(replica, method, path, token, body) {
+                    Ok(reply) if reply.status == status => {}
+                    Ok(reply) => wrong.push(format!("afterwards {method} is answered {}", reply.status)),
+                    Err(error) => wrong.push(format!("afterwards {method} is not answered: {error}")),
+                }
+            }
+            wrong
+        };
+        let offer = json!({"member": self.ground.cast.members[0].project.id}).to_string();
+        let offered =
+            self.ask(0, "POST", &format!("{image}/members"), &self.ground.cast.owner.token, Some(&offer));
+        assert_eq!(offered.map(|reply| reply.status).unwrap_or_default(), 200, "afterwards, an offer");
+        let mut wrong = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..16).map(|caller| scope.spawn(move || calls(caller % 2, caller))).collect();
+            all.into_iter().flat_map(|one| one.join().expect("a caller")).collect::<Vec<_>>()
+        });
+        wrong.sort();
+        wrong.dedup();
+        wrong
+    }
+}
+
+fn owned((left, right): (&str, &str)) -> (String, String) {
+    (left.to_owned(), right.to_owned())
+}
+
+/// Resident memory, threads and open files of a process, from `/proc`; nothing of one that has ended.
+pub fn size(pid: u32) -> (u64, u64, usize) {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let field = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    };
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).map_or(0, Iterator::count);
+    (field("VmRSS:") / 1024, field("Threads:"), files)
+}
