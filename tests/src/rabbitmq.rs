@@ -109,7 +109,10 @@ impl RabbitMq {
         let starts = patience::until("RabbitMQ to start", START, || {
             let said = broker.log();
             if let Some(status) = broker.exit_status() {
-                assert!(said.contains("eaddrinuse"), "RabbitMQ ended with {status}:\n{said}");
+                assert!(
+                    ["eaddrinuse", "could not bind"].iter().any(|words| said.contains(words)),
+                    "RabbitMQ ended with {status}:\n{said}"
+                );
                 return Some(false);
             }
             said.contains("Server startup complete").then_some(true)
@@ -203,6 +206,11 @@ impl Listener {
         // The last line may be half written.
         let whole = log.rfind('\n').map_or("", |end| &log[..end]);
         whole.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("heard ")?).ok()).collect()
+    }
+
+    /// Grows with whatever it is told.
+    pub fn noise(&self) -> u64 {
+        self.process.log_size()
     }
 
     /// Waits until it was told of so much, and gives all.

@@ -82,6 +82,11 @@ impl Webhooks {
         self.state().calls.clone()
     }
 
+    /// How many calls there were so far.
+    pub fn count(&self) -> usize {
+        self.state().calls.len()
+    }
+
     /// The calls that were taken.
     pub fn taken(&self) -> Vec<Told> {
         self.calls().into_iter().filter(|call| call.answered < 300).collect()

@@ -61,6 +61,16 @@ impl Sink for Audit {
         MOST
     }
 
+    fn prepare(&mut self, _: Time) -> Result<(), String> {
+        match &mut self.place {
+            Place::File { path, open: open @ None } => {
+                *open = Some(Open::at(path).map_err(|error| cannot_write(path, &error))?);
+                Ok(())
+            }
+            Place::File { .. } | Place::Output => Ok(()),
+        }
+    }
+
     fn tell(&mut self, deliveries: &[Delivery], time: Time) -> Told {
         let mut lines = String::new();
         for delivery in deliveries {
@@ -71,8 +81,9 @@ impl Sink for Audit {
             return Told::nothing(None);
         }
         let written = match &mut self.place {
-            Place::File { path, open } => append(path, open, lines.as_bytes())
-                .map_err(|error| format!("{} cannot be written: {error}", path.display())),
+            Place::File { path, open } => {
+                append(path, open, lines.as_bytes()).map_err(|error| cannot_write(path, &error))
+            }
             Place::Output => output(lines.as_bytes())
                 .map_err(|error| format!("standard output cannot be written: {error}")),
         };
@@ -87,6 +98,10 @@ impl Sink for Audit {
             *open = None;
         }
     }
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> String {
+    format!("{} cannot be written: {error}", path.display())
 }
 
 fn output(lines: &[u8]) -> io::Result<()> {

@@ -239,19 +239,22 @@ impl Sink for Rabbitmq {
         MOST
     }
 
-    fn tell(&mut self, deliveries: &[Delivery], time: Time) -> Told {
+    fn prepare(&mut self, time: Time) -> Result<(), String> {
         if self.link.as_ref().is_some_and(|link| !link.channel.status().connected()) {
             self.let_go();
         }
-        let link = match self.link.take() {
-            Some(link) => link,
-            None => match self.connect(time) {
-                Ok(link) => link,
-                Err(why) => return Told::nothing(Some(Failure::Away(why))),
-            },
-        };
+        if self.link.is_none() {
+            self.link = Some(self.connect(time)?);
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, deliveries: &[Delivery], time: Time) -> Told {
+        if let Err(why) = self.prepare(time) {
+            return Told::nothing(Some(Failure::Away(why)));
+        }
+        let Some(link) = &self.link else { return Told::nothing(None) };
         let told = self.runtime.block_on(self.publish(&link.channel, deliveries, time));
-        self.link = Some(link);
         if told.failure.is_some() {
             // Nobody knows what the broker still makes of this channel.
             self.let_go();

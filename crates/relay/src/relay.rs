@@ -264,15 +264,20 @@ impl Work {
         }
         self.lease()?;
         self.settle()?;
-        self.claim()?;
         let Some(held) = &mut self.held else { return Err(Stumble::Lost) };
+        let time = Time { begin: held.renewed + self.pace.lease / 2, end: held.renewed + self.pace.lease };
+        if held.waiting.is_empty() {
+            if let Err(why) = self.sink.prepare(time) {
+                return Ok(self.told(Told::nothing(Some(Failure::Away(why)))));
+            }
+            held.waiting = self.outbox.claim(&held.lease, self.sink.most())?.ok_or(Lost)?.into();
+        }
         if held.waiting.is_empty() {
             return Ok(self.pace.poll);
         }
         if stop.asked() {
             return Ok(Duration::ZERO);
         }
-        let time = Time { begin: held.renewed + self.pace.lease / 2, end: held.renewed + self.pace.lease };
         let waiting = held.waiting.make_contiguous();
         let told = self.sink.tell(waiting, time);
         let wait = self.told(told);
@@ -316,15 +321,6 @@ impl Work {
             }
             tracing::warn!(sink = self.name, why, "an event became a dead letter");
             held.hopeless = None;
-        }
-        Ok(())
-    }
-
-    /// Has something to tell, if there is anything.
-    fn claim(&mut self) -> Result<(), Stumble> {
-        let Some(held) = &mut self.held else { return Err(Stumble::Lost) };
-        if held.waiting.is_empty() {
-            held.waiting = self.outbox.claim(&held.lease, self.sink.most())?.ok_or(Lost)?.into();
         }
         Ok(())
     }

@@ -12,6 +12,14 @@ pub trait Sink: Send {
     /// How many events it takes at once, at most.
     fn most(&self) -> usize;
 
+    /// Gets ready for telling, before anything is claimed: what is claimed and then not told is marked for nothing.
+    ///
+    /// # Errors
+    /// Why it cannot be told now.
+    fn prepare(&mut self, _: Time) -> Result<(), String> {
+        Ok(())
+    }
+
     /// Tells it of these, in order, for as long as there is time.
     fn tell(&mut self, deliveries: &[Delivery], time: Time) -> Told;
 

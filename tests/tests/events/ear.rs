@@ -41,7 +41,7 @@ impl Ears {
             exchange: exchange.to_owned(),
             webhooks: Webhooks::new(),
             directory: tempfile::tempdir().expect("a temporary directory"),
-            witness: broker.witness(exchange, "notifications"),
+            witness: broker.witness(exchange, &format!("{exchange}-notifications")),
             broker_url: broker.url(),
         }
     }
@@ -61,6 +61,12 @@ impl Ears {
 
     pub(crate) fn audit_log(&self) -> std::path::PathBuf {
         self.directory.path().join("audit.log")
+    }
+
+    /// Grows whenever somebody is told something; cheap.
+    pub(crate) fn noise(&self) -> u64 {
+        let written = std::fs::metadata(self.audit_log()).map_or(0, |data| data.len());
+        written + self.webhooks.count() as u64 + self.witness.noise()
     }
 
     /// What each was told so far, by the sink's name.

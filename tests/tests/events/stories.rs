@@ -8,8 +8,20 @@ use testbed::{Call, Database, Keystone, Party, Postgres, RabbitMq, Vitrine, pati
 
 use crate::ear::{Ears, SECRET, distinct, records};
 
-fn sides() -> [Party; 2] {
-    ["owner", "member"].map(|name| Party::new(Keystone::shared(), name, &["member"]))
+/// Two projects whose tokens the service knows: what it is to tell does not depend on how busy Keystone is.
+fn sides(vitrine: &Vitrine) -> [Party; 2] {
+    ["owner", "member"].map(|name| {
+        let party = Party::new(Keystone::shared(), name, &["member"]);
+        know(vitrine, &party);
+        party
+    })
+}
+
+fn know(vitrine: &Vitrine, party: &Party) {
+    patience::until("Keystone's word", Duration::from_secs(30), || {
+        let answer = vitrine.call("GET", "/v2/images").token(&party.token).send();
+        (answer.status == 200).then_some(())
+    });
 }
 
 /// So many sinks have been leased, so that everything from now on is told.
@@ -35,7 +47,7 @@ fn every_change_is_told_to_every_sink_once_and_in_order_with_who_did_it_and_for_
     let database = Postgres::shared().database();
     let vitrine = ears.told_by(Vitrine::serve(&database, Keystone::shared())).start();
     leased(&database, 3);
-    let [owner, member] = sides();
+    let [owner, member] = sides(&vitrine);
     let call = |party: &Party, method: &str, path: &str| vitrine.call(method, path).token(&party.token);
 
     let (image, created) = image(&vitrine, &owner);
@@ -104,7 +116,7 @@ fn a_broker_and_a_webhook_that_are_away_delay_their_events_and_nothing_else() {
     let database = Postgres::shared().database();
     let vitrine = ears.told_by(Vitrine::serve(&database, Keystone::shared())).start();
     leased(&database, 3);
-    let [owner, _] = sides();
+    let [owner, _] = sides(&vitrine);
     broker.kill();
     ears.webhooks.answer(503);
     let begun = Instant::now();
@@ -154,7 +166,8 @@ fn of_two_servers_one_tells_and_when_it_stops_the_other_goes_on_at_once_without_
     let first = server();
     leased(&database, 3);
     let second = server();
-    let [owner, _] = sides();
+    let [owner, _] = sides(&first);
+    know(&second, &owner);
     for number in 0..10 {
         image(if number % 2 == 0 { &first } else { &second }, &owner);
     }
@@ -189,7 +202,7 @@ fn what_nobody_wants_is_a_dead_letter_that_can_be_listed_told_again_and_let_go()
     let database = Postgres::shared().database();
     let vitrine = ears.told_by(Vitrine::serve(&database, Keystone::shared())).start();
     leased(&database, 3);
-    let [owner, _] = sides();
+    let [owner, _] = sides(&vitrine);
     ears.webhooks.answer(410);
     let made: Vec<String> = (0..3).map(|_| image(&vitrine, &owner).0).collect();
     let webhook = ears.webhooks.url();
