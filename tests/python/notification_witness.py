@@ -4,6 +4,7 @@ import json
 import sys
 import time
 
+import amqp
 import kombu
 
 url, exchange, topic = sys.argv[1:]
@@ -36,6 +37,6 @@ while True:
                 announced = True
             while True:
                 connection.drain_events()
-    except OSError as error:
+    except (OSError, amqp.exceptions.AMQPError, kombu.exceptions.KombuError) as error:
         print("away", error, flush=True)
         time.sleep(0.2)

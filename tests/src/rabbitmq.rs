@@ -208,6 +208,11 @@ impl Listener {
         whole.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("heard ")?).ok()).collect()
     }
 
+    /// All it wrote.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
     /// Grows with whatever it is told.
     pub fn noise(&self) -> u64 {
         self.process.log_size()

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::Value;
 use testbed::rabbitmq::Listener;
 use testbed::vitrine::Launch;
 use testbed::webhooks::Told;
-use testbed::{RabbitMq, Webhooks};
+use testbed::{RabbitMq, Vitrine, Webhooks, patience};
 
 pub(crate) const SECRET: &str = "a secret of the receiver's";
 
@@ -67,6 +68,26 @@ impl Ears {
     pub(crate) fn noise(&self) -> u64 {
         let written = std::fs::metadata(self.audit_log()).map_or(0, |data| data.len());
         written + self.webhooks.count() as u64 + self.witness.noise()
+    }
+
+    /// Waits until each was told of at least so many events, and gives what each was told.
+    ///
+    /// # Panics
+    /// When they were not in a minute, with how many each was told of and what the service says.
+    pub(crate) fn told(&self, count: usize, vitrine: &Vitrine) -> BTreeMap<&'static str, Vec<Heard>> {
+        let told = patience::within(Duration::from_secs(60), || {
+            let heard = self.heard();
+            heard.values().all(|heard| distinct(heard).len() >= count).then_some(heard)
+        });
+        told.unwrap_or_else(|| {
+            let heard = self.heard();
+            let counts: Vec<_> = heard.iter().map(|(sink, heard)| (sink, distinct(heard).len())).collect();
+            panic!(
+                "told of {counts:?}, not of {count}; the service:\n{}\n{}",
+                vitrine.log(),
+                self.witness.log()
+            )
+        })
     }
 
     /// What each was told so far, by the sink's name.

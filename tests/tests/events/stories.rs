@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use testbed::http::Answer;
 use testbed::{Call, Database, Keystone, Party, Postgres, RabbitMq, Vitrine, patience};
 
-use crate::ear::{Ears, SECRET, distinct, records};
+use crate::ear::{Ears, SECRET, records};
 
 /// Two projects whose tokens the service knows: what it is to tell does not depend on how busy Keystone is.
 fn sides(vitrine: &Vitrine) -> [Party; 2] {
@@ -81,10 +81,7 @@ fn every_change_is_told_to_every_sink_once_and_in_order_with_who_did_it_and_for_
         ("image.member.delete", &owner, request(&deleted)),
         ("image.delete", &owner, request(&deleted)),
     ];
-    patience::until("everybody to be told", Duration::from_secs(30), || {
-        ears.heard().values().all(|heard| heard.len() >= expected.len()).then_some(())
-    });
-    for (sink, heard) in ears.heard() {
+    for (sink, heard) in ears.told(expected.len(), &vitrine) {
         assert_eq!(heard.len(), expected.len(), "{sink}: {heard:#?}");
         for (heard, (kind, by, request)) in heard.iter().zip(&expected) {
             assert_eq!((heard.kind.as_str(), heard.image.as_str()), (*kind, image.as_str()), "{sink}");
@@ -140,10 +137,7 @@ fn a_broker_and_a_webhook_that_are_away_delay_their_events_and_nothing_else() {
     });
     broker.start();
     ears.webhooks.answer(200);
-    patience::until("everybody to be told", Duration::from_secs(60), || {
-        ears.heard().values().all(|heard| distinct(heard).len() == 20).then_some(())
-    });
-    for (sink, heard) in ears.heard() {
+    for (sink, heard) in ears.told(20, &vitrine) {
         let numbers: Vec<_> = heard.iter().filter_map(|heard| heard.number).collect();
         assert!(numbers.is_sorted(), "{sink}: {numbers:?}");
     }
@@ -171,12 +165,7 @@ fn of_two_servers_one_tells_and_when_it_stops_the_other_goes_on_at_once_without_
     for number in 0..10 {
         image(if number % 2 == 0 { &first } else { &second }, &owner);
     }
-    let told = |count: usize| {
-        patience::until("everybody to be told", Duration::from_secs(45), || {
-            ears.heard().values().all(|heard| heard.len() >= count).then_some(())
-        });
-    };
-    told(10);
+    ears.told(10, &first);
     let telling = |vitrine: &Vitrine| {
         vitrine
             .figures()
@@ -189,8 +178,7 @@ fn of_two_servers_one_tells_and_when_it_stops_the_other_goes_on_at_once_without_
     for _ in 0..10 {
         image(&second, &owner);
     }
-    told(20);
-    for (sink, heard) in ears.heard() {
+    for (sink, heard) in ears.told(20, &second) {
         assert_eq!((heard.len(), heard.iter().filter(|heard| heard.marked).count()), (20, 0), "{sink}");
     }
     second.stop();

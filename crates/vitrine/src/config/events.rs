@@ -120,3 +120,69 @@ pub(crate) fn host() -> String {
     let name = name.trim();
     if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::layers::Layers;
+
+    fn sinks(keys: &[(&str, &str)]) -> Result<Vec<String>, String> {
+        let mut layers = Layers::default();
+        for (key, value) in keys {
+            layers.flag("--set", key, value).unwrap();
+        }
+        let sinks = layers.config().and_then(|config| config.sinks()).map_err(|error| error.to_string())?;
+        Ok(sinks.iter().map(|sink| sink.name().to_owned()).collect())
+    }
+
+    const SECRET: (&str, &str) = ("events.webhook_secret", "0123456789abcdef");
+
+    #[test]
+    fn nobody_is_told_unless_the_keys_say_so() {
+        assert_eq!(sinks(&[]).unwrap(), [""; 0]);
+        assert_eq!(sinks(&[("events.rabbitmq_exchange", "other"), SECRET]).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn each_address_is_a_sink_of_its_own() {
+        let told = sinks(&[
+            ("events.rabbitmq_url", "amqp://guest:guest@localhost/%2f amqp://guest:guest@other/%2f"),
+            (
+                "events.webhook_urls",
+                "https://b.example.org/x  https://a.example.org/y https://a.example.org/y",
+            ),
+            SECRET,
+            ("events.audit_log", "stdout"),
+        ]);
+        let told = told.unwrap();
+        assert_eq!((told[0].as_str(), told[3].as_str(), told.len()), ("rabbitmq", "audit", 4));
+        assert!(
+            told[1].starts_with("webhook:a.example.org:") && told[2].starts_with("webhook:b.example.org:")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_by_its_key_and_never_shown() {
+        for (keys, key) in [
+            (&[("events.rabbitmq_url", "http://hunter2")][..], "events.rabbitmq_url"),
+            (
+                &[("events.rabbitmq_url", "amqp://hunter2/"), ("events.rabbitmq_topic", "")],
+                "events.rabbitmq_topic",
+            ),
+            (
+                &[("events.rabbitmq_url", "amqp://hunter2/"), ("events.rabbitmq_ca_file", "/nowhere")],
+                "events.rabbitmq_ca_file",
+            ),
+            (&[("events.webhook_urls", "https://host/hunter2")], "events.webhook_secret"),
+            (
+                &[("events.webhook_urls", "https://host/"), ("events.webhook_secret", "hunter2")],
+                "events.webhook_secret",
+            ),
+            (&[("events.webhook_urls", "ftp://hunter2/"), SECRET], "events.webhook_urls"),
+            (&[("events.audit_log", "relative.log")], "events.audit_log"),
+        ] {
+            let refused = sinks(keys).unwrap_err();
+            assert!(refused.starts_with(key) && !refused.contains("hunter2"), "{keys:?}: {refused}");
+        }
+    }
+}
