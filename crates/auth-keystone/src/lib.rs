@@ -10,6 +10,9 @@ mod clock;
 mod config;
 mod flight;
 mod format;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod jws;
 mod known;
 mod meaning;
