@@ -82,10 +82,19 @@ impl Ground {
 pub struct Setting {
     /// Their settings, as environment variables.
     pub variables: Vec<(&'static str, String)>,
-    /// Their address of Postgres, if it is not the database's own.
-    pub database_url: Option<String>,
     /// How many files they may have open, as a shell often starts them.
     pub descriptors: Option<u32>,
+}
+
+/// The servers of Postgres, where there is more to them than one.
+#[derive(Default)]
+pub struct Servers<'a> {
+    /// A primary and its standby.
+    pub pair: Option<(&'a Postgres, &'a Postgres)>,
+    /// What stands before Postgres.
+    pub proxy: Option<Proxy>,
+    /// The services' address of the records, if it is not the database's own.
+    pub url: Option<String>,
 }
 
 /// Two services that run.
@@ -98,6 +107,8 @@ pub struct Stage<'a> {
     pub keystone: Proxy,
     /// Before the services.
     pub front: Arc<Front>,
+    /// Of the records.
+    pub servers: Servers<'a>,
     /// How long things take.
     pub lengths: Lengths,
     /// A directory for whatever the strike needs.
@@ -116,6 +127,7 @@ impl<'a> Stage<'a> {
         database: &'a Database<'a>,
         lengths: Lengths,
         setting: Setting,
+        servers: Servers<'a>,
         directory: PathBuf,
     ) -> Self {
         let migrated = command(&["migrate"]).env("VITRINE_DATABASE__URL", database.url()).output();
@@ -130,6 +142,7 @@ impl<'a> Stage<'a> {
             database,
             keystone: Proxy::before(keystone),
             front: Front::before(&addresses),
+            servers,
             lengths,
             directory,
             images: Mutex::default(),
@@ -152,7 +165,7 @@ impl<'a> Stage<'a> {
 
     /// How a replica is started.
     pub fn launch(&self, number: usize) -> Launch {
-        let url = self.setting.database_url.as_deref().unwrap_or(self.database.url());
+        let url = self.servers.url.as_deref().unwrap_or(self.database.url());
         let launch = Vitrine::serve_as_it_is(url, &self.ground.keystone)
             .with("VITRINE_LISTEN", &self.addresses[number].to_string())
             .with("VITRINE_KEYSTONE__AUTH_URL", &format!("http://{}/v3", self.keystone.address()))
