@@ -15,7 +15,7 @@ use core_domain::{
     member::{Member, MemberStatus},
     store::Store,
     testing::{
-        builders::{an_image, at, caller, project},
+        builders::{an_image, at, caller, cause, project},
         memory::MemoryStore,
     },
 };
@@ -26,7 +26,7 @@ const PAGE_MAX: usize = 5;
 
 fuzz_target!(|query: &str| {
     for asking in &*CALLERS {
-        let cx = Context { caller: asking, rules: &RULES, now: at(60) };
+        let cx = Context { caller: asking, rules: &RULES, now: at(60), request: "req-60" };
         let own = Listing::of(asking.project.clone().expect("in a project"), cx.is_admin(), 3);
         let Some((marker, asked)) = fuzzing::listing(query, own.clone()) else { return };
         let link = fuzzing::link(query, marker).expect("it was read before");
@@ -74,7 +74,7 @@ static STORE: LazyLock<MemoryStore> = LazyLock::new(|| {
     let store = MemoryStore::default();
     for number in 0..IMAGES {
         let image = image(number);
-        let kept = (&store as &dyn Store).write(image.id, |tx| {
+        let kept = (&store as &dyn Store).write(image.id, &cause(0), |tx| {
             tx.insert_image(&image)?;
             let status = MemberStatus::ALL[number as usize % 3];
             tx.insert_member(&Member { status, ..Member::offered(image.id, project("p"), at(0)) })

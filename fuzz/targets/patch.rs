@@ -14,7 +14,7 @@ use core_domain::{
     member::Member,
     store::Store,
     testing::{
-        builders::{an_image, at, caller, project},
+        builders::{an_image, at, caller, cause, project},
         memory::MemoryStore,
     },
     text,
@@ -30,7 +30,7 @@ fuzz_target!(|bytes: &[u8]| {
     let (store, before) = (MemoryStore::default(), image());
     keep(&store, &before);
 
-    let cx = Context { caller: asking, rules, now: at(60) };
+    let cx = Context { caller: asking, rules, now: at(60), request: "req-60" };
     let answer = catalog::change(cx, &store, before.id, &edits);
     let kept = store.image(before.id, None).expect("memory is there").expect("nobody deletes it").0;
     match answer {
@@ -71,7 +71,7 @@ fn image() -> Image {
 }
 
 fn keep(store: &dyn Store, image: &Image) {
-    let kept = store.write(image.id, |tx| {
+    let kept = store.write(image.id, &cause(0), |tx| {
         tx.insert_image(image)?;
         tx.insert_member(&Member::offered(image.id, project("friend"), at(0)))
     });
