@@ -73,6 +73,9 @@ pub struct Verdict {
     pub violations: Vec<String>,
     /// Answers that the call never gives: 5xx, none, another status.
     pub strange: Vec<String>,
+    /// Some call was answered with 5xx or not at all: nobody knows whether it was made, and no count can be held against
+    /// the service.
+    is_open: bool,
 }
 
 impl Verdict {
@@ -199,6 +202,7 @@ impl Outcome {
     fn only(&self, allowed: &[(Method, u16)], verdict: &mut Verdict) {
         for ((method, status), count) in &self.0 {
             if !allowed.iter().any(|(m, s)| m.as_str() == method && s == status) {
+                verdict.is_open |= *status == 0 || *status >= 500;
                 verdict.strange.push(format!("{method} was answered {status}, {count} times"));
             }
         }
