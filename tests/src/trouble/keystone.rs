@@ -35,7 +35,11 @@ fn forgetful(lengths: Lengths) -> Setting {
     setting
 }
 
+/// The process itself where there is time for it: it takes long to start. Else nobody is reached at its address.
 fn stop(stage: &Stage<'_>) -> Struck {
+    if stage.lengths.fault < Duration::from_secs(3) {
+        return misbehave(stage, Mode::Refuse);
+    }
     stage.ground.keystone.stop();
     std::thread::sleep(long_enough(stage));
     stage.ground.keystone.start();
