@@ -12,6 +12,7 @@
     reason = "this crate only runs inside tests: a panic is how it reports, and standard error is where a person looks"
 )]
 
+pub mod attack;
 pub mod client;
 pub mod http;
 pub mod kept;

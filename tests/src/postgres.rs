@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom};
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -160,6 +160,11 @@ impl Postgres {
         };
         let [host, role, password] = [host, role, password].map(str::to_owned);
         Address { host, port, role, password }
+    }
+
+    /// Where a private server listens.
+    pub(crate) fn socket(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], self.cluster().port))
     }
 
     /// The database of this name, which somebody else makes.

@@ -1,9 +1,12 @@
 //! A streaming replica of a private cluster.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
+use std::time::Duration;
 
+use crate::patience;
 use crate::postgres::{Cluster, Database, Postgres, directory, unprivileged};
 
 impl Postgres {
@@ -36,7 +39,35 @@ impl Postgres {
     }
 }
 
+impl Postgres {
+    /// A new streaming replica without which nothing is committed any more (`synchronous_standby_names`): what was
+    /// acknowledged is there as well.
+    pub fn synchronous_standby(&self, database: &Database<'_>) -> Self {
+        let standby = self.standby();
+        database.query("ALTER SYSTEM SET synchronous_standby_names = 'standby'");
+        database.query("SELECT pg_reload_conf()");
+        patience::until("the standby to be synchronous", Duration::from_secs(30), || {
+            (database.query("SELECT sync_state FROM pg_stat_replication") == ["sync"]).then_some(())
+        });
+        standby
+    }
+}
+
 impl Database<'_> {
+    /// One URL for the same database at this server and at its standby: whichever takes changes.
+    pub fn url_at_either(&self, standby: &Postgres) -> String {
+        let (server, name) = self.url().rsplit_once('/').expect("a URL with a database");
+        let other = standby.address();
+        format!("{server},{}:{}/{name}?target_session_attrs=read-write", other.host, other.port)
+    }
+
+    /// The URL of the same database at another address, which leads to the same server.
+    pub fn url_through(&self, address: SocketAddr) -> String {
+        let (who, _) = self.url().rsplit_once('@').expect("a URL with a role");
+        let (_, name) = self.url().rsplit_once('/').expect("a URL with a database");
+        format!("{who}@{address}/{name}")
+    }
+
     /// The URL of the same database at its server's standby.
     pub fn url_at(&self, standby: &Postgres) -> String {
         let (server, _) = standby.url().rsplit_once('/').expect("a URL with a database");

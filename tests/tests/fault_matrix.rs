@@ -47,6 +47,19 @@ fn postgres_fails_in_every_way_and_no_acknowledged_write_is_lost() {
 }
 
 #[test]
+fn postgres_moves_or_falls_silent_and_no_acknowledged_write_is_lost() {
+    strike(&["failover", "standby-away", "postgres-black-holed"]);
+}
+
+#[test]
+fn every_fault_is_struck_by_one_of_these() {
+    let struck = include_str!("fault_matrix.rs");
+    for fault in trouble::faults() {
+        assert!(struck.contains(&format!("\"{}\"", fault.name)), "{}", fault.name);
+    }
+}
+
+#[test]
 fn keystone_fails_in_every_way_and_no_good_token_is_refused() {
     strike(&[
         "keystone-stopped",

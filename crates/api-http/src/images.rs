@@ -108,7 +108,7 @@ pub(crate) async fn list(
     let asked = query::Asked::of(&query)?;
     let (images, next) = app
         .read(asker, move |cx, store| {
-            catalog::list(cx, store, asked.marker, |listing| Ok(asked.fill(listing)))
+            catalog::list(cx, store, asked.marker(), |listing| Ok(asked.fill(listing)))
         })
         .await?;
     let link = |marker: Option<&str>| query.link("/v2/images", marker);

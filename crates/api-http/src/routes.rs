@@ -40,13 +40,16 @@ const IMAGE_ID: &str = "{image_id}";
 
 /// The table.
 #[rustfmt::skip]
-pub static TABLE: [Route; 23] = [
+pub static TABLE: [Route; 26] = [
     Route { method: Method::GET,    path: "/",            allow: "GET", handler: || web::get().to(versions::choices) },
     Route { method: Method::GET,    path: "/versions",    allow: "GET", handler: || web::get().to(versions::list) },
     Route { method: Method::GET,    path: "/openapi.json", allow: "GET", handler: || web::get().to(openapi::show) },
-    Route { method: Method::GET,    path: "/healthcheck", allow: "GET", handler: || web::get().to(health::healthcheck) },
-    Route { method: Method::GET,    path: "/livez",       allow: "GET", handler: || web::get().to(health::livez) },
-    Route { method: Method::GET,    path: "/readyz",      allow: "GET", handler: || web::get().to(health::readyz) },
+    Route { method: Method::GET,    path: "/healthcheck", allow: "GET, HEAD", handler: || web::get().to(health::healthcheck) },
+    Route { method: Method::HEAD,   path: "/healthcheck", allow: "GET, HEAD", handler: || web::head().to(health::healthcheck) },
+    Route { method: Method::GET,    path: "/livez",       allow: "GET, HEAD", handler: || web::get().to(health::livez) },
+    Route { method: Method::HEAD,   path: "/livez",       allow: "GET, HEAD", handler: || web::head().to(health::livez) },
+    Route { method: Method::GET,    path: "/readyz",      allow: "GET, HEAD", handler: || web::get().to(health::readyz) },
+    Route { method: Method::HEAD,   path: "/readyz",      allow: "GET, HEAD", handler: || web::head().to(health::readyz) },
 
     Route { method: Method::GET,    path: IMAGES,  allow: "GET, POST",          handler: || web::get().to(images::list) },
     Route { method: Method::POST,   path: IMAGES,  allow: "GET, POST",          handler: || web::post().to(images::create) },

@@ -79,8 +79,11 @@ fn a_schema_that_a_newer_program_made_is_recognized() {
     let database = Postgres::shared().database();
     migrate(&at(database.url()), &mut |_| ()).expect("a schema");
     database.query(NEWER);
-    let ahead = SchemaState::Ahead { unknown: vec!["9999".to_owned()] };
+    let ahead = SchemaState::Expanded { unknown: vec!["9999".to_owned()] };
     assert_eq!(state(&at(database.url())), ahead);
+    database.query(&NEWER.replace("9999", "99991c"));
+    let unknown = ["9999", "99991c"].map(str::to_owned).to_vec();
+    assert_eq!(state(&at(database.url())), SchemaState::Ahead { unknown });
 
     let directory = tempfile::tempdir().expect("a directory");
     let config = sqlite_in(directory.path());

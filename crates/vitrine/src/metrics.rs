@@ -24,8 +24,10 @@ pub(crate) struct Shown {
 /// A listener that cannot be used.
 pub(crate) fn server(listener: TcpListener, shown: Shown) -> Result<Server, Failure> {
     let shown = web::Data::new(shown);
-    let server =
-        HttpServer::new(move || App::new().app_data(shown.clone()).route("/metrics", web::get().to(metrics)));
+    let server = HttpServer::new(move || {
+        let app = App::new().app_data(shown.clone());
+        app.route("/metrics", web::get().to(metrics)).route("/metrics", web::head().to(metrics))
+    });
     let server = server.workers(1).disable_signals().shutdown_timeout(1).listen(listener);
     Ok(server.map_err(|error| Failure::other("cannot serve metrics", error))?.run())
 }

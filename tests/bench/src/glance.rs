@@ -73,13 +73,24 @@ impl Installation {
 
     /// Starts it in `directory`, which must last as long.
     pub(crate) fn start(&self, directory: &Path, database_url: &str, keystone: &Keystone) -> Result<Glance> {
+        self.start_with_quota(directory, database_url, keystone, 128)
+    }
+
+    /// The same with so many members for an image at most.
+    pub(crate) fn start_with_quota(
+        &self,
+        directory: &Path,
+        database_url: &str,
+        keystone: &Keystone,
+        quota: usize,
+    ) -> Result<Glance> {
         let data = directory.join("images");
         std::fs::create_dir_all(&data).map_err(|error| Failure::doing("a directory for images", error))?;
         let memcached_port = free_port();
         let memcached = Program::new("memcached")
             .args(["-l", "127.0.0.1", "-u", "nobody", "-p", &memcached_port.to_string()])
             .start(&directory.join("memcached.log"));
-        let identity = Identity { keystone, memcached_port };
+        let identity = Identity { keystone, memcached_port, quota };
         write(
             &directory.join("glance-api.conf"),
             &self.configuration(directory, database_url, Some(&identity)),
@@ -133,6 +144,11 @@ impl Installation {
             paste.display()
         );
         if let Some(identity) = identity {
+            text = text.replacen(
+                "[DEFAULT]\n",
+                &format!("[DEFAULT]\nimage_member_quota = {}\n", identity.quota),
+                1,
+            );
             text.push_str(&identity.section());
         }
         text
@@ -143,6 +159,7 @@ impl Installation {
 struct Identity<'a> {
     keystone: &'a Keystone,
     memcached_port: u16,
+    quota: usize,
 }
 
 impl Identity<'_> {

@@ -1,6 +1,7 @@
 //! Measures Vitrine: `cargo run --release -p bench -- quick`, or `full`. See docs/performance.md.
 
 mod agreement;
+mod attack;
 mod capture;
 mod case;
 mod cast;
@@ -8,6 +9,7 @@ mod catalogue;
 mod cluster;
 mod empty;
 mod failure;
+mod faults;
 mod glance;
 mod machine;
 mod measure;
@@ -60,6 +62,10 @@ enum Command {
     Load(Options),
     /// One, two and four processes on one Postgres; writes docs/scaling.md
     Replicas(Options),
+    /// Strikes two replicas under load with one fault after another; writes docs/reliability.md
+    Faults(faults::Options),
+    /// Attacks exactness, here and at Glance; writes docs/reliability.md
+    Attack(attack::Options),
     /// Makes tables and plots anew from results
     Report {
         /// The results of a run
@@ -114,6 +120,8 @@ fn main() -> ExitCode {
         Command::Full(options) => full(&options),
         Command::Load(options) => load(&options),
         Command::Replicas(options) => replicas(&options),
+        Command::Faults(options) => faults::run(&options),
+        Command::Attack(options) => attack::run(&options),
         Command::Report { from } => report(from),
         Command::Empty { port } => empty::serve(port),
     };
@@ -238,7 +246,7 @@ fn tell(results: &Results, out: &Path, document: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-fn documents() -> PathBuf {
+pub(crate) fn documents() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "..", "..", "docs"].iter().collect()
 }
 

@@ -48,7 +48,7 @@ fn setting(_: &crate::postgres::Database<'_>, directory: &Path, _: super::Length
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
         ("DONT_FAKE_MONOTONIC", "1".to_owned()),
         // Asked about all the time, tokens do not outlive the step in memory.
-        ("VITRINE_KEYSTONE__TOKEN_CACHE_TTL", "1".to_owned()),
+        ("VITRINE_KEYSTONE__TOKEN_CACHE_TTL", "2".to_owned()),
     ]);
     setting
 }
@@ -65,7 +65,7 @@ fn step(stage: &Stage<'_>, seconds: i64) -> Struck {
     turn(seconds);
     std::thread::sleep(Duration::from_millis(200));
     struck = fresh_tokens_are_taken(stage, struck);
-    std::thread::sleep(stage.lengths.fault);
+    std::thread::sleep(stage.lengths.fault.max(Duration::from_secs(2)));
     let image = stage.make_images(1).remove(0);
     let shown = stage.ask(0, "GET", &image, &stage.ground.cast.owner.token, None).expect("an answer").body;
     struck.must(is_apart(stage, &shown, seconds), || format!("the replicas' clock was not stepped: {shown}"));

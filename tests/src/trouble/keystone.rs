@@ -1,15 +1,15 @@
-//! Keystone is away, late or wrong. Tokens are trusted for a second only, so that it is asked all the time.
+//! Keystone is away, late or wrong. Tokens are trusted for a few seconds only, so that it is asked all the time.
 
 use std::time::Duration;
 
 use super::proxy::Mode;
-use super::stage::{Setting, Stage};
+use super::stage::{Lengths, Setting, Stage};
 use super::{Fault, Struck, plain, small_pool};
 use crate::keystone::Scope;
 use crate::patience;
 
 pub(super) fn faults() -> Vec<Fault> {
-    let asked = |fault: Fault| Fault { setting: |_, _, _| forgetful(), ..fault };
+    let asked = |fault: Fault| Fault { setting: |_, _, lengths| forgetful(lengths), ..fault };
     let unnoticed = |fault: Fault| Fault { is_unnoticed: true, ..fault };
     vec![
         asked(plain("keystone-stopped", "Keystone's process ended; started later", stop)),
@@ -28,22 +28,27 @@ pub(super) fn faults() -> Vec<Fault> {
     ]
 }
 
-fn forgetful() -> Setting {
+fn forgetful(lengths: Lengths) -> Setting {
     let mut setting = small_pool();
-    setting.variables.push(("VITRINE_KEYSTONE__TOKEN_CACHE_TTL", "1".to_owned()));
+    let trusted = trusted(lengths).to_string();
+    setting.variables.push(("VITRINE_KEYSTONE__TOKEN_CACHE_TTL", trusted));
     setting
 }
 
+/// The process itself where there is time for it: it takes long to start. Else nobody is reached at its address.
 fn stop(stage: &Stage<'_>) -> Struck {
+    if stage.lengths.fault < Duration::from_secs(3) {
+        return misbehave(stage, Mode::Refuse);
+    }
     stage.ground.keystone.stop();
-    std::thread::sleep(stage.lengths.fault);
+    std::thread::sleep(long_enough(stage));
     stage.ground.keystone.start();
     fresh_tokens_are_taken(stage, Struck::default())
 }
 
 fn misbehave(stage: &Stage<'_>, mode: Mode) -> Struck {
     stage.keystone.turn(mode);
-    std::thread::sleep(stage.lengths.fault);
+    std::thread::sleep(long_enough(stage));
     stage.keystone.turn(Mode::Pass);
     fresh_tokens_are_taken(stage, Struck::default())
 }
@@ -53,8 +58,18 @@ fn rotate(stage: &Stage<'_>) -> Struck {
     let before = std::time::SystemTime::now();
     stage.ground.keystone.rotate_fernet_key();
     struck = fresh_tokens_are_taken(stage, struck);
-    std::thread::sleep(stage.lengths.fault.saturating_sub(before.elapsed().unwrap_or_default()));
+    std::thread::sleep(long_enough(stage).saturating_sub(before.elapsed().unwrap_or_default()));
     struck
+}
+
+/// Seconds for which a token is trusted: not so few that Keystone has nothing else to do.
+fn trusted(lengths: Lengths) -> u64 {
+    lengths.fault.as_secs().max(3)
+}
+
+/// Longer than a token is trusted.
+fn long_enough(stage: &Stage<'_>) -> Duration {
+    Duration::from_secs(trusted(stage.lengths) + 2)
 }
 
 /// A token that nobody has seen before is good at each replica soon; meanwhile it is never refused for good.

@@ -23,7 +23,8 @@ use std::time::Duration;
 
 use self::load::{End, Load, Plan};
 use self::outcome::{Outcome, SECOND, Times};
-use self::stage::{Ground, Lengths, Setting, Stage, size};
+use self::proxy::Proxy;
+use self::stage::{Ground, Lengths, Servers, Setting, Stage, size};
 use crate::postgres::{Database, Durability, Postgres};
 
 /// Something that goes wrong.
@@ -49,6 +50,10 @@ enum Records {
     Shared,
     /// One whose disk is small.
     SmallRoom,
+    /// One in a server with a synchronous standby; the services know the addresses of both.
+    Pair,
+    /// A database in the server that others use, behind a proxy.
+    BehindProxy,
 }
 
 /// What a strike has to tell.
@@ -116,20 +121,42 @@ impl Fault {
         match self.records {
             Records::Shared => {
                 let database = ground.postgres.database();
-                Ok(self.run_on(ground, &database, lengths))
+                Ok(self.run_on(ground, &database, lengths, Servers::default()))
             }
             Records::SmallRoom => {
                 let postgres = Postgres::with_a_small_room(Durability::Kept, postgres::ROOM)?;
                 let database = postgres.database_in_its_room();
-                Ok(self.run_on(ground, &database, lengths))
+                Ok(self.run_on(ground, &database, lengths, Servers::default()))
+            }
+            Records::Pair => {
+                let primary = Postgres::private(Durability::Kept);
+                let database = primary.database();
+                let standby = primary.synchronous_standby(&database);
+                let url = database.url_at_either(&standby);
+                let servers =
+                    Servers { pair: Some((&primary, &standby)), url: Some(url), ..Servers::default() };
+                Ok(self.run_on(ground, &database, lengths, servers))
+            }
+            Records::BehindProxy => {
+                let database = ground.postgres.database();
+                let proxy = Proxy::before(ground.postgres.socket());
+                let url = database.url_through(proxy.address());
+                let servers = Servers { proxy: Some(proxy), url: Some(url), ..Servers::default() };
+                Ok(self.run_on(ground, &database, lengths, servers))
             }
         }
     }
 
-    fn run_on(&self, ground: &Ground, database: &Database<'_>, lengths: Lengths) -> Outcome {
+    fn run_on(
+        &self,
+        ground: &Ground,
+        database: &Database<'_>,
+        lengths: Lengths,
+        servers: Servers<'_>,
+    ) -> Outcome {
         let directory = tempfile::Builder::new().prefix("vitrine-trouble-").tempdir().expect("a directory");
         let setting = (self.setting)(database, directory.path(), lengths);
-        let stage = Stage::new(ground, database, lengths, setting, directory.path().to_owned());
+        let stage = Stage::new(ground, database, lengths, setting, servers, directory.path().to_owned());
         let images = stage.make_images(IMAGES);
         let watching = stage.front.watch();
         let plan = Plan {

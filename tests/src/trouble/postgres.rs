@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use super::proxy::Mode;
 use super::stage::Stage;
 use super::{Fault, Records, Struck, plain};
 
@@ -24,7 +25,63 @@ pub(super) fn faults() -> Vec<Fault> {
             ..plain("row-locked", "another transaction holds one of the images", hold_image)
         },
         plain("pool-exhausted", "every connection of the pool waits: the tables are locked", exhaust_pool),
+        Fault {
+            records: Records::Pair,
+            ..plain(
+                "failover",
+                "the primary killed and its synchronous standby promoted; the URL lists both",
+                fail_over,
+            )
+        },
+        Fault {
+            records: Records::Pair,
+            ..plain(
+                "standby-away",
+                "the one synchronous standby away: no change can be committed",
+                lose_standby,
+            )
+        },
+        Fault {
+            records: Records::BehindProxy,
+            ..plain(
+                "postgres-black-holed",
+                "the network takes everything for Postgres and delivers nothing",
+                black_hole,
+            )
+        },
     ]
+}
+
+fn fail_over(stage: &Stage<'_>) -> Struck {
+    let (primary, standby) = stage.servers.pair.expect("two servers");
+    primary.kill();
+    let url = stage.database.url_at(standby);
+    let promoted = stage.database.query_at(&url, "SELECT pg_promote()");
+    stage.records_are_at(url);
+    let mut struck = Struck::default();
+    struck.must(promoted == ["t"], || format!("the standby was not promoted: {promoted:?}"));
+    struck
+}
+
+fn lose_standby(stage: &Stage<'_>) -> Struck {
+    let (_, standby) = stage.servers.pair.expect("two servers");
+    standby.kill();
+    std::thread::sleep(past_the_deadline(stage));
+    standby.start();
+    Struck::default()
+}
+
+fn black_hole(stage: &Stage<'_>) -> Struck {
+    let proxy = stage.servers.proxy.as_ref().expect("a proxy");
+    proxy.turn(Mode::Hang);
+    std::thread::sleep(past_the_deadline(stage));
+    proxy.turn(Mode::Pass);
+    Struck::default()
+}
+
+/// So long that those who wait are answered all the same.
+fn past_the_deadline(stage: &Stage<'_>) -> Duration {
+    Duration::from_secs(stage.lengths.deadline + 2)
 }
 
 fn restart(stage: &Stage<'_>, at_once: bool) -> Struck {

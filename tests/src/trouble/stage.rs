@@ -12,6 +12,7 @@ use super::load::Cast;
 use super::proxy::Proxy;
 use super::wire::{Ask, Reply, Wire};
 use crate::keystone::Keystone;
+use crate::patience;
 use crate::postgres::{Database, Postgres, free_port};
 use crate::vitrine::{Launch, Vitrine, command, said};
 
@@ -82,10 +83,19 @@ impl Ground {
 pub struct Setting {
     /// Their settings, as environment variables.
     pub variables: Vec<(&'static str, String)>,
-    /// Their address of Postgres, if it is not the database's own.
-    pub database_url: Option<String>,
     /// How many files they may have open, as a shell often starts them.
     pub descriptors: Option<u32>,
+}
+
+/// The servers of Postgres, where there is more to them than one.
+#[derive(Default)]
+pub struct Servers<'a> {
+    /// A primary and its standby.
+    pub pair: Option<(&'a Postgres, &'a Postgres)>,
+    /// What stands before Postgres.
+    pub proxy: Option<Proxy>,
+    /// The services' address of the records, if it is not the database's own.
+    pub url: Option<String>,
 }
 
 /// Two services that run.
@@ -98,6 +108,8 @@ pub struct Stage<'a> {
     pub keystone: Proxy,
     /// Before the services.
     pub front: Arc<Front>,
+    /// Of the records.
+    pub servers: Servers<'a>,
     /// How long things take.
     pub lengths: Lengths,
     /// A directory for whatever the strike needs.
@@ -116,6 +128,7 @@ impl<'a> Stage<'a> {
         database: &'a Database<'a>,
         lengths: Lengths,
         setting: Setting,
+        servers: Servers<'a>,
         directory: PathBuf,
     ) -> Self {
         let migrated = command(&["migrate"]).env("VITRINE_DATABASE__URL", database.url()).output();
@@ -130,6 +143,7 @@ impl<'a> Stage<'a> {
             database,
             keystone: Proxy::before(keystone),
             front: Front::before(&addresses),
+            servers,
             lengths,
             directory,
             images: Mutex::default(),
@@ -152,7 +166,7 @@ impl<'a> Stage<'a> {
 
     /// How a replica is started.
     pub fn launch(&self, number: usize) -> Launch {
-        let url = self.setting.database_url.as_deref().unwrap_or(self.database.url());
+        let url = self.servers.url.as_deref().unwrap_or(self.database.url());
         let launch = Vitrine::serve_as_it_is(url, &self.ground.keystone)
             .with("VITRINE_LISTEN", &self.addresses[number].to_string())
             .with("VITRINE_KEYSTONE__AUTH_URL", &format!("http://{}/v3", self.keystone.address()))
@@ -198,18 +212,21 @@ impl<'a> Stage<'a> {
     }
 
     /// New shared images of the owner's, by path.
+    ///
+    /// # Panics
+    /// When one cannot be made.
     pub fn make_images(&self, count: usize) -> Vec<String> {
+        (0..count).map(|_| self.try_make_image().expect("a new image")).collect()
+    }
+
+    fn try_make_image(&self) -> Option<String> {
         let body = json!({"name": "poster", "visibility": "shared"}).to_string();
-        let image = |_| {
-            let made = self.ask(0, "POST", "/v2/images", &self.ground.cast.owner.token, Some(&body));
-            let made = made.expect("an answer");
-            assert_eq!(made.status, 201, "{}", made.body);
-            let made: serde_json::Value = serde_json::from_str(&made.body).expect("an image");
-            format!("/v2/images/{}", made["id"].as_str().expect("an id"))
-        };
-        let made: Vec<String> = (0..count).map(image).collect();
-        self.images.lock().unwrap_or_else(PoisonError::into_inner).extend(made.clone());
-        made
+        let made = self.ask(0, "POST", "/v2/images", &self.ground.cast.owner.token, Some(&body));
+        let made = made.ok().filter(|made| made.status == 201)?;
+        let made: serde_json::Value = serde_json::from_str(&made.body).ok()?;
+        let image = format!("/v2/images/{}", made["id"].as_str()?);
+        self.images.lock().unwrap_or_else(PoisonError::into_inner).push(image.clone());
+        Some(image)
     }
 
     /// The images that were made.
@@ -246,8 +263,21 @@ impl<'a> Stage<'a> {
 
     /// What does not work though nothing is wrong any more: every kind of call, by more at once than there are connections
     /// to Postgres, at each replica.
+    ///
+    /// Soon, that is: a Keystone that has just started has much to do.
     pub fn unanswered(&self) -> Vec<String> {
-        let image = self.make_images(1).remove(0);
+        let mut wrong = Vec::new();
+        patience::within(Duration::from_secs(20), || {
+            wrong = self.ask_everything();
+            wrong.is_empty().then_some(())
+        });
+        wrong
+    }
+
+    fn ask_everything(&self) -> Vec<String> {
+        let Some(image) = self.try_make_image() else {
+            return vec!["afterwards no image can be made".to_owned()];
+        };
         let calls = |replica: usize, caller: usize| {
             let (owner, member) = (&self.ground.cast.owner.token, &self.ground.cast.members[0]);
             let guest = format!("caller-{replica}-{caller}");
@@ -277,7 +307,9 @@ impl<'a> Stage<'a> {
         let offer = json!({"member": self.ground.cast.members[0].project.id}).to_string();
         let offered =
             self.ask(0, "POST", &format!("{image}/members"), &self.ground.cast.owner.token, Some(&offer));
-        assert_eq!(offered.map(|reply| reply.status).unwrap_or_default(), 200, "afterwards, an offer");
+        if !offered.as_ref().is_ok_and(|reply| reply.status == 200) {
+            return vec![format!("afterwards an offer is answered {offered:?}")];
+        }
         let mut wrong = std::thread::scope(|scope| {
             let all: Vec<_> = (0..16).map(|caller| scope.spawn(move || calls(caller % 2, caller))).collect();
             all.into_iter().flat_map(|one| one.join().expect("a caller")).collect::<Vec<_>>()

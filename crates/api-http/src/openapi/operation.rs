@@ -91,6 +91,9 @@ pub(super) fn of(route: &Route) -> Option<Operation> {
         ("GET", "/healthcheck") => new("healthcheck", "Whether the process answers, as Glance says it").answers(200, Text),
         ("GET", "/livez") => new("livez", "Whether the process answers").answers(200, Text),
         ("GET", "/readyz") => new("readyz", "Whether database and Keystone answer").answers(200, Text).refused(&[503]),
+        ("HEAD", "/healthcheck") => new("healthcheck_head", "The same without the text").answers(200, Text),
+        ("HEAD", "/livez") => new("livez_head", "The same without the text").answers(200, Text),
+        ("HEAD", "/readyz") => new("readyz_head", "The same without the text").answers(200, Text).refused(&[503]),
 
         ("GET", "/v2/images") => new("list_images", "A page of images; any other parameter asks for a property of that name. In place of sort: sort_key and sort_dir")
             .asked(&IMAGE_FILTERS).answers(200, Json("Images")).refused(&[400, 403]),

@@ -166,6 +166,7 @@ fn expected(method: &str, path: &str, who: Who, kind: Kind, private: PrivateImag
         ("GET", "/") => 300,
         // `/readyz`: of a service whose records are there and whose Keystone has answered.
         ("GET", "/versions" | "/openapi.json" | "/healthcheck" | "/livez" | "/readyz") => 200,
+        ("HEAD", "/healthcheck" | "/livez" | "/readyz") => 200,
         (
             "GET",
             "/v2/schemas/image" | "/v2/schemas/images" | "/v2/schemas/member" | "/v2/schemas/members",
