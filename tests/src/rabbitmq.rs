@@ -30,6 +30,18 @@ pub struct RabbitMq {
     broker: Mutex<Option<Supervised>>,
     names: Mutex<Option<Supervised>>,
     names_port: u16,
+    /// Where TLS is spoken, if it is.
+    tls_port: Option<u16>,
+}
+
+/// What a broker needs to speak TLS, as PEM.
+pub struct Tls {
+    /// Its authority's certificate.
+    pub authority: String,
+    /// Its own, for `localhost`.
+    pub certificate: String,
+    /// Its private key.
+    pub key: String,
 }
 
 impl RabbitMq {
@@ -41,14 +53,31 @@ impl RabbitMq {
 
     /// A new one.
     pub fn private() -> Self {
+        Self::new(None)
+    }
+
+    /// A new one that speaks TLS as well.
+    pub fn with_tls(tls: &Tls) -> Self {
+        Self::new(Some(tls))
+    }
+
+    fn new(tls: Option<&Tls>) -> Self {
         let directory = tempfile::Builder::new().prefix("vitrine-rabbitmq-").tempdir();
         let directory = directory.expect("a temporary directory").keep();
         for name in ["home", "data", "log"] {
             fs::create_dir(directory.join(name)).expect("a directory");
         }
         fs::write(directory.join("enabled_plugins"), "[].").expect("a file");
+        if let Some(tls) = tls {
+            for (name, pem) in
+                [("authority", &tls.authority), ("certificate", &tls.certificate), ("key", &tls.key)]
+            {
+                fs::write(directory.join(format!("{name}.pem")), pem).expect("a file");
+            }
+        }
         for _ in 0..5 {
             let broker = Self {
+                tls_port: tls.map(|_| free_port()),
                 directory: directory.clone(),
                 port: free_port(),
                 distribution_port: free_port(),
@@ -66,6 +95,14 @@ impl RabbitMq {
     /// `amqp://…` with the virtual host `/`.
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// `amqps://…`, by the name that the certificate is for.
+    ///
+    /// # Panics
+    /// When it speaks no TLS.
+    pub fn tls_url(&self) -> String {
+        format!("amqps://guest:guest@localhost:{}/%2f", self.tls_port.expect("a broker that speaks TLS"))
     }
 
     /// The same for oslo.messaging.
@@ -139,14 +176,18 @@ impl RabbitMq {
 
     fn program(&self) -> Program {
         let at = |name: &str| self.directory.join(name).into_os_string();
-        fs::write(
-            self.directory.join("rabbitmq.conf"),
-            format!(
-                "listeners.tcp.1 = 127.0.0.1:{}\nlog.console = true\nlog.console.level = info\nlog.file = false\n",
-                self.port
-            ),
-        )
-        .expect("a file");
+        let mut settings = format!(
+            "listeners.tcp.1 = 127.0.0.1:{}\nlog.console = true\nlog.console.level = info\nlog.file = false\n",
+            self.port
+        );
+        if let Some(port) = self.tls_port {
+            let files = self.directory.display();
+            settings.push_str(&format!(
+                "listeners.ssl.1 = 127.0.0.1:{port}\nssl_options.cacertfile = {files}/authority.pem\n\
+                 ssl_options.certfile = {files}/certificate.pem\nssl_options.keyfile = {files}/key.pem\n"
+            ));
+        }
+        fs::write(self.directory.join("rabbitmq.conf"), settings).expect("a file");
         // Without a shell the script is replaced by the server, so that what is killed is the server.
         let erlang = "-noinput +sbwt none -kernel inet_dist_use_interface {127,0,0,1}";
         let mut program = Program::new("env").args(["-i", "LC_ALL=C.UTF-8", "ERL_CRASH_DUMP_SECONDS=0"]);

@@ -129,7 +129,9 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) {
             answered
         };
         let mut writer = stream;
-        if write!(writer, "HTTP/1.1 {answered} Answer\r\nContent-Length: 0\r\n\r\n").is_err() {
+        // In one piece: of several small ones the second would wait for the first to be acknowledged.
+        let answer = format!("HTTP/1.1 {answered} Answer\r\nContent-Length: 0\r\n\r\n");
+        if writer.write_all(answer.as_bytes()).is_err() {
             return;
         }
     }

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use relay::{Failure, Queues, Rabbitmq, Secret, Sink as _, Time, Told};
 use serde_json::{Value, json};
-use testbed::RabbitMq;
+use testbed::{RabbitMq, rabbitmq::Tls};
 
 use crate::some_events::one_of_each;
 
@@ -174,4 +175,38 @@ fn an_address_that_is_none_is_refused_without_repeating_it() {
         let refused = Rabbitmq::new(&Secret::new(url), None, "image").unwrap_err().to_string();
         assert!(refused.contains("amqps://") && !refused.contains("hunter2"), "{url}: {refused}");
     }
+}
+
+#[test]
+fn over_tls_the_broker_must_be_who_it_is_said_to_be() {
+    let authority_key = KeyPair::generate().unwrap();
+    let mut parameters = CertificateParams::new([]).unwrap();
+    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = CertifiedIssuer::self_signed(parameters, authority_key).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate =
+        CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
+    let broker = RabbitMq::with_tls(&Tls {
+        authority: authority.pem(),
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    });
+    let tell = |url: &str, authorities: Option<&[u8]>| {
+        let mut sink = Rabbitmq::new(&Secret::new(url), authorities, "image").unwrap().exchange("tls");
+        sink.tell(&one_of_each(), time())
+    };
+    let url = broker.tls_url();
+    let trusted = authority.pem();
+    assert_eq!(tell(&url, Some(trusted.as_bytes())), Told::all(6));
+    // Not by the system, not by that name, and nobody speaks TLS on the other port.
+    let elsewhere = url.replace("localhost", "127.0.0.1");
+    let plain = broker.url().replace("amqp:", "amqps:").replace("127.0.0.1", "localhost");
+    for (url, authorities) in
+        [(&url, None), (&elsewhere, Some(trusted.as_bytes())), (&plain, Some(trusted.as_bytes()))]
+    {
+        let told = tell(url, authorities);
+        assert!(matches!(&told.failure, Some(Failure::Away(_))) && told.tried == 0, "{url}: {told:?}");
+    }
+    let none = Rabbitmq::new(&Secret::new(url), Some(b"no certificate"), "image").unwrap_err();
+    assert!(none.to_string().contains("BEGIN CERTIFICATE"), "{none}");
 }
