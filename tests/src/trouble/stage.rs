@@ -1,5 +1,6 @@
 //! Where a fault strikes: two replicas of the real program, a real Keystone behind a proxy and a real Postgres.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -117,6 +118,7 @@ pub struct Stage<'a> {
     images: Mutex<Vec<String>>,
     records: Mutex<String>,
     setting: Setting,
+    ended: Mutex<Vec<PathBuf>>,
     replicas: Vec<Mutex<Option<Vitrine>>>,
     addresses: Vec<SocketAddr>,
 }
@@ -149,6 +151,7 @@ impl<'a> Stage<'a> {
             images: Mutex::default(),
             records: Mutex::new(database.url().to_owned()),
             setting,
+            ended: Mutex::default(),
             replicas: (0..2).map(|_| Mutex::new(None)).collect(),
             addresses,
         };
@@ -173,7 +176,7 @@ impl<'a> Stage<'a> {
             .with("VITRINE_DEADLINE", &self.lengths.deadline.to_string())
             .with("VITRINE_LIMITS__MEMBERS_PER_IMAGE", "-1")
             .with("VITRINE_SHUTDOWN__DRAIN", "1")
-            .with("VITRINE_LOG__LEVEL", "info,vitrine::request=warn");
+            .with("VITRINE_LOG__LEVEL", "info,vitrine::request=error");
         let launch =
             self.setting.variables.iter().fold(launch, |launch, (name, value)| launch.with(name, value));
         match self.setting.descriptors {
@@ -203,12 +206,28 @@ impl<'a> Stage<'a> {
         self.addresses[number]
     }
 
-    /// All that the replicas have written so far.
-    pub fn logs(&self) -> String {
-        (0..self.replicas.len())
-            .filter_map(|number| self.replica(number).as_ref().map(Vitrine::log))
-            .collect::<Vec<_>>()
-            .join("\n")
+    /// Keeps what a replica that has ended had written.
+    pub fn keep_log(&self, replica: &Vitrine) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = self.directory.join(format!("log-{}", ended.len()));
+        std::fs::write(&file, replica.log()).expect("a log");
+        ended.push(file);
+    }
+
+    /// Why requests were answered with 5xx, as the replicas' logs say: each cause with its count.
+    pub fn causes(&self) -> BTreeMap<String, usize> {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ended = ended.into_iter().filter_map(|file| std::fs::read_to_string(file).ok());
+        let running = (0..2).filter_map(|number| self.replica(number).as_ref().map(Vitrine::log));
+        let mut causes = BTreeMap::<String, usize>::new();
+        for line in ended.chain(running).flat_map(|log| log.lines().map(str::to_owned).collect::<Vec<_>>()) {
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            let fields = line.get("fields").unwrap_or(&line);
+            if let Some(cause) = fields["cause"].as_str() {
+                *causes.entry(cause.chars().take(160).collect()).or_default() += 1;
+            }
+        }
+        causes
     }
 
     /// New shared images of the owner's, by path.
