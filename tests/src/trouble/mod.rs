@@ -52,6 +52,8 @@ enum Records {
     SmallRoom,
     /// One in a server with a synchronous standby; the services know the addresses of both.
     Pair,
+    /// A database in the server that others use, whose schema an older program has made.
+    Older,
     /// A database in the server that others use, behind a proxy.
     BehindProxy,
 }
@@ -121,7 +123,10 @@ impl Fault {
     /// Why it cannot be done on this machine.
     pub fn run(&self, ground: &Ground, lengths: Lengths) -> Result<Outcome, String> {
         match self.records {
-            Records::Shared => {
+            Records::Older if crate::vitrine::older().is_none() => {
+                Err("VITRINE_TEST_OLDER_BINARY names no older program".to_owned())
+            }
+            Records::Shared | Records::Older => {
                 let database = ground.postgres.database();
                 Ok(self.run_on(ground, &database, lengths, Servers::default()))
             }

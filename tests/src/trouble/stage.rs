@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,7 +17,7 @@ use super::wire::{Ask, Reply, Wire};
 use crate::keystone::Keystone;
 use crate::patience;
 use crate::postgres::{Database, Postgres, free_port};
-use crate::vitrine::{Launch, Vitrine, command, said};
+use crate::vitrine::{Launch, Vitrine, executable, said};
 
 /// How long the parts of one fault take.
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +86,8 @@ impl Ground {
 pub struct Setting {
     /// Their settings, as environment variables.
     pub variables: Vec<(&'static str, String)>,
+    /// The program that migrates and is started at first, if it is an older one.
+    pub older: Option<PathBuf>,
     /// How many files they may have open, as a shell often starts them.
     pub descriptors: Option<u32>,
 }
@@ -119,6 +123,8 @@ pub struct Stage<'a> {
     records: Mutex<String>,
     setting: Setting,
     ended: Mutex<Vec<PathBuf>>,
+    /// Whether replicas are started by the program under test, and not by an older one.
+    is_new: AtomicBool,
     replicas: Vec<Mutex<Option<Vitrine>>>,
     addresses: Vec<SocketAddr>,
 }
@@ -133,9 +139,8 @@ impl<'a> Stage<'a> {
         servers: Servers<'a>,
         directory: PathBuf,
     ) -> Self {
-        let migrated = command(&["migrate"]).env("VITRINE_DATABASE__URL", database.url()).output();
-        let migrated = migrated.expect("vitrine can be started");
-        assert!(migrated.status.success(), "vitrine migrate failed:\n{}", said(&migrated));
+        let program = setting.older.as_deref().unwrap_or_else(|| executable());
+        migrate(program, database.url());
         let (_, keystone) = ground.keystone.auth_url().split_once("://").map(owned).expect("a URL");
         let keystone = keystone.trim_end_matches("/v3").parse().expect("an address");
         let addresses: Vec<SocketAddr> =
@@ -152,6 +157,7 @@ impl<'a> Stage<'a> {
             records: Mutex::new(database.url().to_owned()),
             setting,
             ended: Mutex::default(),
+            is_new: AtomicBool::new(false),
             replicas: (0..2).map(|_| Mutex::new(None)).collect(),
             addresses,
         };
@@ -179,10 +185,23 @@ impl<'a> Stage<'a> {
             .with("VITRINE_LOG__LEVEL", "info,vitrine::request=error");
         let launch =
             self.setting.variables.iter().fold(launch, |launch, (name, value)| launch.with(name, value));
+        // An older program does not know every key of this one, and stops at those that it does not know.
+        let launch = match &self.setting.older {
+            Some(older) if !self.is_new.load(Ordering::Relaxed) => {
+                launch.of(older).without("VITRINE_SHUTDOWN__DRAIN")
+            }
+            Some(_) | None => launch,
+        };
         match self.setting.descriptors {
             Some(number) => launch.with_descriptors(number),
             None => launch,
         }
+    }
+
+    /// The program under test migrates, and from now on it is the one that is started.
+    pub fn upgrade(&self) {
+        migrate(executable(), self.database.url());
+        self.is_new.store(true, Ordering::Relaxed);
     }
 
     /// Takes a replica off the stage, to be ended by the caller.
@@ -337,6 +356,14 @@ impl<'a> Stage<'a> {
         wrong.dedup();
         wrong
     }
+}
+
+/// `vitrine migrate` by this program.
+fn migrate(program: &Path, database_url: &str) {
+    let mut command = Command::new(program);
+    let migrated = command.arg("migrate").env_clear().env("VITRINE_DATABASE__URL", database_url).output();
+    let migrated = migrated.expect("vitrine can be started");
+    assert!(migrated.status.success(), "vitrine migrate failed:\n{}", said(&migrated));
 }
 
 fn owned((left, right): (&str, &str)) -> (String, String) {
