@@ -123,7 +123,6 @@ pub(crate) fn host() -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::config::layers::Layers;
 
     fn sinks(keys: &[(&str, &str)]) -> Result<Vec<String>, String> {
