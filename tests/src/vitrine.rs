@@ -23,6 +23,7 @@ pub struct Launch {
     arguments: Vec<String>,
     settings: Vec<(String, String)>,
     descriptors: Option<u32>,
+    program: Option<PathBuf>,
 }
 
 /// A running service.
@@ -42,7 +43,12 @@ impl Vitrine {
 
     /// `vitrine serve` on a database as it is.
     pub fn serve_as_it_is(database_url: &str, keystone: &Keystone) -> Launch {
-        let launch = Launch { arguments: vec!["serve".to_owned()], settings: Vec::new(), descriptors: None };
+        let launch = Launch {
+            arguments: vec!["serve".to_owned()],
+            settings: Vec::new(),
+            descriptors: None,
+            program: None,
+        };
         keystone
             .service_settings()
             .into_iter()
@@ -69,7 +75,8 @@ impl Vitrine {
         let anywhere =
             ["dev", "--listen", "127.0.0.1:0", "--keystone-listen", "127.0.0.1:0"].map(str::to_owned);
         let arguments = anywhere.into_iter().chain(arguments).collect();
-        Launch { arguments, settings: Vec::new(), descriptors: None }.with("VITRINE_LOG__FORMAT", "json")
+        Launch { arguments, settings: Vec::new(), descriptors: None, program: None }
+            .with("VITRINE_LOG__FORMAT", "json")
     }
 
     /// Where it listens: `http://127.0.0.1:PORT`, `https://…` where it speaks TLS.
@@ -137,6 +144,20 @@ impl Launch {
     pub fn with(mut self, name: &str, value: &str) -> Self {
         self.settings.retain(|(known, _)| known != name);
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Another program than the one under test, such as an older one.
+    #[must_use]
+    pub fn of(mut self, program: &Path) -> Self {
+        self.program = Some(program.to_owned());
+        self
+    }
+
+    /// Without this environment variable.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Self {
+        self.settings.retain(|(known, _)| known != name);
         self
     }
 
@@ -210,7 +231,7 @@ impl Launch {
         }
         let log = directory.join("log");
         program
-            .arg(executable())
+            .arg(self.program.as_deref().unwrap_or_else(|| executable()))
             .args(self.arguments)
             .stopped_by("TERM KILL")
             .removing(&directory)
@@ -223,6 +244,11 @@ fn variable(name: &str, value: &std::ffi::OsStr) -> std::ffi::OsString {
     variable.push("=");
     variable.push(value);
     variable
+}
+
+/// An older program to be tested together with this one, if `VITRINE_TEST_OLDER_BINARY` names one.
+pub fn older() -> Option<PathBuf> {
+    std::env::var_os("VITRINE_TEST_OLDER_BINARY").map(|path| std::path::absolute(path).expect("a path"))
 }
 
 /// A `vitrine` command that runs to its end, in an environment without any other setting.

@@ -31,7 +31,14 @@ fn strike(names: &[&str]) {
 
 #[test]
 fn replicas_die_and_are_exchanged_and_no_answer_is_wrong() {
-    strike(&["replica-killed", "rolling-restart", "schema-expanded", "clock-forward", "clock-back"]);
+    strike(&[
+        "replica-killed",
+        "rolling-restart",
+        "schema-expanded",
+        "two-versions",
+        "clock-forward",
+        "clock-back",
+    ]);
 }
 
 #[test]

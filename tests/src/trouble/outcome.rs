@@ -37,6 +37,8 @@ pub struct Outcome {
     pub problems: Vec<String>,
     /// What the strike has to tell.
     pub notes: Vec<String>,
+    /// Why requests were answered with 5xx, and how often, as the replicas' logs say.
+    pub causes: BTreeMap<String, usize>,
 }
 
 /// The times of one fault, after the start of the load.
@@ -111,6 +113,7 @@ impl Outcome {
             forgotten: Vec::new(),
             problems: Vec::new(),
             notes: Vec::new(),
+            causes: BTreeMap::new(),
         }
     }
 
@@ -139,7 +142,11 @@ impl Outcome {
     pub fn broken(&self) -> Vec<String> {
         let wrong = self.wrong.iter().take(5).map(|why| format!("wrong answer: {why}"));
         let forgotten = self.forgotten.iter().take(5).map(|what| format!("lost write: {what}"));
-        wrong.chain(forgotten).chain(self.problems.iter().cloned()).collect()
+        let mut broken: Vec<String> = wrong.chain(forgotten).chain(self.problems.iter().cloned()).collect();
+        if !broken.is_empty() {
+            broken.extend(self.causes.iter().map(|(cause, count)| format!("{count} × {cause}")));
+        }
+        broken
     }
 
     /// One line of the table in docs/reliability.md.

@@ -10,6 +10,8 @@ use super::{Fault, Records, Struck, plain};
 
 /// The disk of the fault that fills it, in MiB.
 pub(super) const ROOM: u32 = 32;
+/// Seconds that requests under way get where they never end.
+const GRACE: u64 = 2;
 
 pub(super) fn faults() -> Vec<Fault> {
     let full = plain("disk-full", "the disk with the records is full; room is made later", fill_disk);
@@ -43,6 +45,11 @@ pub(super) fn faults() -> Vec<Fault> {
         },
         Fault {
             records: Records::BehindProxy,
+            setting: |_, _, _| {
+                let mut setting = super::small_pool();
+                setting.variables.push(("VITRINE_SHUTDOWN__GRACE", GRACE.to_string()));
+                setting
+            },
             ..plain(
                 "postgres-black-holed",
                 "the network takes everything for Postgres and delivers nothing",
@@ -71,12 +78,28 @@ fn lose_standby(stage: &Stage<'_>) -> Struck {
     Struck::default()
 }
 
+/// Meanwhile a replica is told to stop: requests that outlast its grace do not keep it.
 fn black_hole(stage: &Stage<'_>) -> Struck {
+    let mut struck = Struck::default();
     let proxy = stage.servers.proxy.as_ref().expect("a proxy");
+    let begun = Instant::now();
     proxy.turn(Mode::Hang);
-    std::thread::sleep(past_the_deadline(stage));
+    std::thread::sleep(Duration::from_secs(2));
+    let replica = stage.take(1);
+    let told = Instant::now();
+    replica.process().signal("TERM");
+    let status = replica.process().ended_within(Duration::from_secs(GRACE + 8));
+    let took = told.elapsed();
+    struck
+        .must(status == Some(0), || format!("told to stop, a replica ended with {status:?} after {took:?}"));
+    struck.notes.push(format!(
+        "a replica that was told to stop meanwhile, with a grace of {GRACE} s, ended after {:.1} s",
+        took.as_secs_f64()
+    ));
+    std::thread::sleep(past_the_deadline(stage).saturating_sub(begun.elapsed()));
     proxy.turn(Mode::Pass);
-    Struck::default()
+    stage.start(1);
+    struck
 }
 
 /// So long that those who wait are answered all the same.

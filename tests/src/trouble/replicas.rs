@@ -36,6 +36,7 @@ fn restart_one_after_the_other(stage: &Stage<'_>) -> Struck {
         let replica = stage.take(number);
         replica.process().signal("TERM");
         let status = replica.process().ended_within(Duration::from_secs(20));
+        stage.keep_log(&replica);
         struck.must(status == Some(0), || format!("after SIGTERM a replica ended with {status:?}"));
         stage.start(number);
         patience::until("the front to see the new replica", Duration::from_secs(10), || {

@@ -1,7 +1,10 @@
 //! Where a fault strikes: two replicas of the real program, a real Keystone behind a proxy and a real Postgres.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,7 +17,7 @@ use super::wire::{Ask, Reply, Wire};
 use crate::keystone::Keystone;
 use crate::patience;
 use crate::postgres::{Database, Postgres, free_port};
-use crate::vitrine::{Launch, Vitrine, command, said};
+use crate::vitrine::{Launch, Vitrine, executable, said};
 
 /// How long the parts of one fault take.
 #[derive(Clone, Copy, Debug)]
@@ -83,6 +86,8 @@ impl Ground {
 pub struct Setting {
     /// Their settings, as environment variables.
     pub variables: Vec<(&'static str, String)>,
+    /// The program that migrates and is started at first, if it is an older one.
+    pub older: Option<PathBuf>,
     /// How many files they may have open, as a shell often starts them.
     pub descriptors: Option<u32>,
 }
@@ -117,6 +122,9 @@ pub struct Stage<'a> {
     images: Mutex<Vec<String>>,
     records: Mutex<String>,
     setting: Setting,
+    ended: Mutex<Vec<PathBuf>>,
+    /// Whether replicas are started by the program under test, and not by an older one.
+    is_new: AtomicBool,
     replicas: Vec<Mutex<Option<Vitrine>>>,
     addresses: Vec<SocketAddr>,
 }
@@ -131,9 +139,8 @@ impl<'a> Stage<'a> {
         servers: Servers<'a>,
         directory: PathBuf,
     ) -> Self {
-        let migrated = command(&["migrate"]).env("VITRINE_DATABASE__URL", database.url()).output();
-        let migrated = migrated.expect("vitrine can be started");
-        assert!(migrated.status.success(), "vitrine migrate failed:\n{}", said(&migrated));
+        let program = setting.older.as_deref().unwrap_or_else(|| executable());
+        migrate(program, database.url());
         let (_, keystone) = ground.keystone.auth_url().split_once("://").map(owned).expect("a URL");
         let keystone = keystone.trim_end_matches("/v3").parse().expect("an address");
         let addresses: Vec<SocketAddr> =
@@ -149,6 +156,8 @@ impl<'a> Stage<'a> {
             images: Mutex::default(),
             records: Mutex::new(database.url().to_owned()),
             setting,
+            ended: Mutex::default(),
+            is_new: AtomicBool::new(false),
             replicas: (0..2).map(|_| Mutex::new(None)).collect(),
             addresses,
         };
@@ -173,13 +182,26 @@ impl<'a> Stage<'a> {
             .with("VITRINE_DEADLINE", &self.lengths.deadline.to_string())
             .with("VITRINE_LIMITS__MEMBERS_PER_IMAGE", "-1")
             .with("VITRINE_SHUTDOWN__DRAIN", "1")
-            .with("VITRINE_LOG__LEVEL", "info,vitrine::request=warn");
+            .with("VITRINE_LOG__LEVEL", "info,vitrine::request=error");
         let launch =
             self.setting.variables.iter().fold(launch, |launch, (name, value)| launch.with(name, value));
+        // An older program does not know every key of this one, and stops at those that it does not know.
+        let launch = match &self.setting.older {
+            Some(older) if !self.is_new.load(Ordering::Relaxed) => {
+                launch.of(older).without("VITRINE_SHUTDOWN__DRAIN")
+            }
+            Some(_) | None => launch,
+        };
         match self.setting.descriptors {
             Some(number) => launch.with_descriptors(number),
             None => launch,
         }
+    }
+
+    /// The program under test migrates, and from now on it is the one that is started.
+    pub fn upgrade(&self) {
+        migrate(executable(), self.database.url());
+        self.is_new.store(true, Ordering::Relaxed);
     }
 
     /// Takes a replica off the stage, to be ended by the caller.
@@ -203,12 +225,28 @@ impl<'a> Stage<'a> {
         self.addresses[number]
     }
 
-    /// All that the replicas have written so far.
-    pub fn logs(&self) -> String {
-        (0..self.replicas.len())
-            .filter_map(|number| self.replica(number).as_ref().map(Vitrine::log))
-            .collect::<Vec<_>>()
-            .join("\n")
+    /// Keeps what a replica that has ended had written.
+    pub fn keep_log(&self, replica: &Vitrine) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = self.directory.join(format!("log-{}", ended.len()));
+        std::fs::write(&file, replica.log()).expect("a log");
+        ended.push(file);
+    }
+
+    /// Why requests were answered with 5xx, as the replicas' logs say: each cause with its count.
+    pub fn causes(&self) -> BTreeMap<String, usize> {
+        let ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ended = ended.into_iter().filter_map(|file| std::fs::read_to_string(file).ok());
+        let running = (0..2).filter_map(|number| self.replica(number).as_ref().map(Vitrine::log));
+        let mut causes = BTreeMap::<String, usize>::new();
+        for line in ended.chain(running).flat_map(|log| log.lines().map(str::to_owned).collect::<Vec<_>>()) {
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+            let fields = line.get("fields").unwrap_or(&line);
+            if let Some(cause) = fields["cause"].as_str() {
+                *causes.entry(cause.chars().take(160).collect()).or_default() += 1;
+            }
+        }
+        causes
     }
 
     /// New shared images of the owner's, by path.
@@ -318,6 +356,14 @@ impl<'a> Stage<'a> {
         wrong.dedup();
         wrong
     }
+}
+
+/// `vitrine migrate` by this program.
+fn migrate(program: &Path, database_url: &str) {
+    let mut command = Command::new(program);
+    let migrated = command.arg("migrate").env_clear().env("VITRINE_DATABASE__URL", database_url).output();
+    let migrated = migrated.expect("vitrine can be started");
+    assert!(migrated.status.success(), "vitrine migrate failed:\n{}", said(&migrated));
 }
 
 fn owned((left, right): (&str, &str)) -> (String, String) {

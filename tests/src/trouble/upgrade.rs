@@ -1,17 +1,31 @@
 //! The schema changes while servers that do not know the change serve on.
 
-use super::stage::Stage;
-use super::{Fault, Struck, plain};
+use std::path::Path;
+
+use super::stage::{Lengths, Setting, Stage};
+use super::{Fault, Records, Struck, plain, small_pool};
+use crate::postgres::Database;
+use crate::vitrine::older;
 
 pub(super) fn faults() -> Vec<Fault> {
-    Vec::<Fault>::from([Fault {
-        is_unnoticed: true,
-        ..plain(
-            "schema-expanded",
-            "a later release's migration that only adds, under load; then a server of this release starts",
-            expand,
-        )
-    }])
+    let expanded = plain(
+        "schema-expanded",
+        "a later release's migration that only adds, under load; then a server of this release starts",
+        expand,
+    );
+    let versions = plain(
+        "two-versions",
+        "an older program serves; this one migrates under load, and replaces it replica by replica",
+        exchange,
+    );
+    vec![
+        Fault { is_unnoticed: true, ..expanded },
+        Fault { records: Records::Older, setting: with_older, ..versions },
+    ]
+}
+
+fn with_older(_: &Database<'_>, _: &Path, _: Lengths) -> Setting {
+    Setting { older: older(), ..small_pool() }
 }
 
 /// What a later release might add: a column with a default, a table, an index. Its mark is a later version than any.
@@ -40,4 +54,16 @@ fn expand(stage: &Stage<'_>) -> Struck {
     });
     stage.database.query("DELETE FROM __diesel_schema_migrations WHERE version = '9002c'");
     struck
+}
+
+/// What an older program does when it is told to stop is its own: it may lose requests.
+fn exchange(stage: &Stage<'_>) -> Struck {
+    stage.upgrade();
+    std::thread::sleep(stage.lengths.fault);
+    for number in 0..2 {
+        stage.take(number).stop();
+        stage.start(number);
+        std::thread::sleep(stage.lengths.fault);
+    }
+    Struck::default()
 }
