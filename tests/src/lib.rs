@@ -22,6 +22,7 @@ pub mod patience;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod python;
+mod room;
 pub mod standby;
 pub mod supervised;
 pub mod trouble;
