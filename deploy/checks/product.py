@@ -1,6 +1,6 @@
 """What the deployment files may rely on about `vitrine` itself: its configuration keys, ports, paths and subcommands."""
 
-SUBCOMMANDS = ("serve", "migrate", "check-config", "dev")
+SUBCOMMANDS = ("serve", "migrate", "check-config", "dead-letters", "dev")
 API_PORT = 9292
 METRICS_PORT = 9293
 LIVE_PATH = "/livez"
@@ -46,6 +46,18 @@ KEYS = (
     "keystone.ca_file",
     "policy_file",
     "sharing.private_images",
+    "events.rabbitmq_url",
+    "events.rabbitmq_exchange",
+    "events.rabbitmq_topic",
+    "events.rabbitmq_queues",
+    "events.rabbitmq_ca_file",
+    "events.publisher_id",
+    "events.webhook_urls",
+    "events.webhook_secret",
+    "events.webhook_patience",
+    "events.audit_log",
+    "events.lease",
+    "events.keep_days",
     "limits.members_per_image",
     "limits.properties_per_image",
     "limits.tags_per_image",
@@ -62,7 +74,16 @@ KEYS = (
     "shutdown.grace",
 )
 # These may be named as a file (`…_file`) and, in deployment files, must be.
-SECRET_KEYS = ("database.url", "database.migrate_url", "database.replica_url", "keystone.password", "keystone.application_credential_secret")
+SECRET_KEYS = (
+    "database.url",
+    "database.migrate_url",
+    "database.replica_url",
+    "events.rabbitmq_url",
+    "events.webhook_urls",
+    "events.webhook_secret",
+    "keystone.password",
+    "keystone.application_credential_secret",
+)
 
 
 def variable(key: str) -> str:

@@ -40,6 +40,13 @@ impl Call {
         self.header("Content-Type", "application/json")
     }
 
+    /// Carries this text, of a type that a header names.
+    #[must_use]
+    pub fn text(mut self, body: &str) -> Self {
+        self.body = Some(body.to_owned());
+        self
+    }
+
     /// Makes the call; `None` when nobody answers.
     pub fn try_send(self) -> Option<Answer> {
         static AGENT: LazyLock<ureq::Agent> = LazyLock::new(|| {

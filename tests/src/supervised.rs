@@ -129,6 +129,11 @@ impl Supervised {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
+    /// How much it has written so far, in bytes.
+    pub fn log_size(&self) -> u64 {
+        std::fs::metadata(&self.log).map_or(0, |data| data.len())
+    }
+
     /// Sends a signal by name (`TERM`, `KILL`, `STOP`, …) if it still runs.
     pub fn signal(&self, name: &str) {
         if self.exit_status().is_none() {

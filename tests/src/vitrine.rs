@@ -107,6 +107,19 @@ impl Vitrine {
         self.process.log()
     }
 
+    /// What `/metrics` shows.
+    ///
+    /// # Panics
+    /// When it is nowhere.
+    pub fn figures(&self) -> String {
+        let address = self.log().lines().find_map(|line| {
+            let line: Value = serde_json::from_str(line).ok()?;
+            (line["message"] == "metrics").then(|| line["address"].as_str().map(str::to_owned)).flatten()
+        });
+        let address = address.expect("a line with the address of /metrics");
+        Call::new("GET", format!("http://{address}/metrics")).send().expect(200).body
+    }
+
     /// The process itself.
     pub fn process(&self) -> &Supervised {
         &self.process

@@ -18,7 +18,8 @@ fn finds_nothing(party: impl FnOnce(&Keystone) -> Party) {
     let client = Client::stranger();
     let mut command = client.command("schemathesis", ["--config-file"]);
     command.arg(&configuration);
-    command.args(["run", &document, "--max-time", SECONDS, "--no-color", "--workers", "2"]);
+    // One worker: what it makes requests up with stumbles over its own memory when two threads use it.
+    command.args(["run", &document, "--max-time", SECONDS, "--no-color", "--workers", "1"]);
     let run = command
         .env("VITRINE_TOKEN", party(keystone).token)
         .env("SCHEMATHESIS_HOOKS", "schemathesis_hooks")
@@ -29,7 +30,11 @@ fn finds_nothing(party: impl FnOnce(&Keystone) -> Party) {
     let said = format!("{}{}", String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success(), "{said}");
     // The document itself is not asked for again; every other call is.
-    assert!(said.contains("Tested: 21"), "{said}");
+    let document = vitrine.call("GET", "/openapi.json").send().json();
+    let paths = document["paths"].as_object().unwrap().values();
+    let methods = ["get", "head", "post", "put", "patch", "delete"];
+    let calls = paths.flat_map(|path| methods.iter().filter(|method| path.get(**method).is_some())).count();
+    assert!(said.contains(&format!("Tested: {}\n", calls - 1)), "{said}");
     println!("{}", said.split("SUMMARY").nth(1).unwrap_or(&said));
     vitrine.stop();
 }

@@ -63,7 +63,7 @@ fn note(request: &HttpRequest, status: u16, took: Duration) {
         app.metrics.answered(request.method().as_str(), route, status, took);
     }
     let extensions = request.extensions();
-    let caller = extensions.get::<Auth>().map(|auth| auth.0.as_ref());
+    let caller = extensions.get::<Auth>().map(|auth| auth.caller.as_ref());
     tracing::info!(
         target: "vitrine::request",
         request_id = &*id.local,

@@ -11,7 +11,6 @@ use std::{
 use actix_web::web;
 use core_domain::{
     Context, Error, Rules,
-    caller::Caller,
     permit::{Permit, Permitted},
     store::Store,
     tokens::Tokens,
@@ -22,6 +21,7 @@ use tokio::{
 };
 
 use crate::{
+    auth::Auth,
     error::ApiError,
     metrics::Metrics,
     rate::{Buckets, Rate},
@@ -114,19 +114,19 @@ impl App {
     /// Runs a use case that only looks.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        caller: Arc<Caller>,
+        asker: Auth,
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.run(Access::Read, self.times(), caller, use_case).await
+        self.run(Access::Read, self.times(), asker, use_case).await
     }
 
     /// Runs a use case that changes the records.
     pub(crate) async fn change<T: Send + 'static>(
         &self,
-        caller: Arc<Caller>,
+        asker: Auth,
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
-        self.run(Access::Change, self.times(), caller, use_case).await
+        self.run(Access::Change, self.times(), asker, use_case).await
     }
 
     /// The times of the request that is being answered.
@@ -134,7 +134,7 @@ impl App {
         Times::of(self.settings.deadline)
     }
 
-    /// Runs one use case for `caller` on a blocking thread: the way to the records for all but rounds.
+    /// Runs one use case for `asker` on a blocking thread: the way to the records for all but rounds.
     ///
     /// Whoever does not get a seat in half the time there is, or goes away meanwhile, was never there. Whoever has one
     /// and is not answered in time is refused, and then the change is never made.
@@ -142,7 +142,7 @@ impl App {
         &self,
         access: Access,
         times: Times,
-        caller: Arc<Caller>,
+        asker: Auth,
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
         let seat = within(times.seat, self.seat(access)).await??;
@@ -151,7 +151,7 @@ impl App {
         let permitted = Arc::clone(&permit);
         let work = web::block(move || {
             let store = Permitted::new(store.as_ref(), &permitted);
-            let done = use_case(Context::now(&caller, &rules), &store);
+            let done = use_case(Context::now(&asker.caller, &rules, &asker.request), &store);
             drop(seat);
             done
         });

@@ -27,9 +27,13 @@ const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 /// The header that carries the token of a service that asks for somebody.
 const SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 
-/// The caller, vouched for. No other header says who a caller is.
+/// Who asks, vouched for, and in which request. No other header says who a caller is.
 #[derive(Clone)]
-pub(crate) struct Auth(pub(crate) Arc<Caller>);
+pub(crate) struct Auth {
+    pub(crate) caller: Arc<Caller>,
+    /// Its id, as the answer names it.
+    pub(crate) request: Arc<str>,
+}
 
 /// Lets a request under `/v2` pass if somebody vouches for its bearer, and if its project does not ask too often: 401, 503
 /// and 429 come before 404 and 405.
@@ -40,7 +44,8 @@ pub(crate) async fn authenticate<B: MessageBody>(
     let admitted = vouched_for(request.request()).await.and_then(|caller| {
         let may_ask = App::of(request.request())?.takes_one_more(&caller);
         // Who was refused for asking too often is named in the log.
-        request.extensions_mut().insert(Auth(caller));
+        let id = RequestId::of(request.request()).local;
+        request.extensions_mut().insert(Auth { caller, request: id });
         may_ask
     });
     match admitted {

@@ -1,4 +1,5 @@
-//! Is it alive (the process), is it ready (what it depends on): two questions with two answers.
+//! Is it alive (the process), is it ready (what it depends on): two questions with two answers. Some probes ask by
+//! `HEAD`: the server leaves the text out of the same answers.
 
 use actix_web::{HttpResponse, http::header, web};
 

@@ -101,14 +101,14 @@ struct ImagesBody {
 /// `GET /v2/images`
 pub(crate) async fn list(
     app: web::Data<App>,
-    Auth(caller): Auth,
+    asker: Auth,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
     let query = Query::of(&request)?;
     let asked = query::Asked::of(&query)?;
     let (images, next) = app
-        .read(caller, move |cx, store| {
-            catalog::list(cx, store, asked.marker, |listing| Ok(asked.fill(listing)))
+        .read(asker, move |cx, store| {
+            catalog::list(cx, store, asked.marker(), |listing| Ok(asked.fill(listing)))
         })
         .await?;
     let link = |marker: Option<&str>| query.link("/v2/images", marker);
@@ -123,12 +123,12 @@ pub(crate) async fn list(
 /// `POST /v2/images`
 pub(crate) async fn create(
     app: web::Data<App>,
-    Auth(caller): Auth,
+    asker: Auth,
     request: HttpRequest,
     Body(NewImageBody(new)): Body<NewImageBody>,
 ) -> Result<HttpResponse, ApiError> {
     let new: NewImage = new;
-    let image = app.change(caller, move |cx, store| catalog::create(cx, store, new)).await?;
+    let image = app.change(asker, move |cx, store| catalog::create(cx, store, new)).await?;
     let location = format!("{}/v2/images/{}", versions::base(&request)?, image.id);
     let mut created = HttpResponse::Created();
     created.insert_header((header::LOCATION, location));
@@ -138,33 +138,33 @@ pub(crate) async fn create(
 /// `GET /v2/images/{image_id}`
 pub(crate) async fn show(
     app: web::Data<App>,
-    Auth(caller): Auth,
+    asker: Auth,
     path: ImagePath,
 ) -> Result<HttpResponse, ApiError> {
     let id = path.image()?;
-    let image = app.show_image(caller, id).await?;
+    let image = app.show_image(asker, id).await?;
     ok(&ImageBody::from(image))
 }
 
 /// `PATCH /v2/images/{image_id}`
 pub(crate) async fn change(
     app: web::Data<App>,
-    Auth(caller): Auth,
+    asker: Auth,
     path: ImagePath,
     Body(Patch(edits)): Body<Patch>,
 ) -> Result<HttpResponse, ApiError> {
     let id = path.image()?;
-    let image = app.change(caller, move |cx, store| catalog::change(cx, store, id, &edits)).await?;
+    let image = app.change(asker, move |cx, store| catalog::change(cx, store, id, &edits)).await?;
     ok(&ImageBody::from(image))
 }
 
 /// `DELETE /v2/images/{image_id}`
 pub(crate) async fn delete(
     app: web::Data<App>,
-    Auth(caller): Auth,
+    asker: Auth,
     path: ImagePath,
 ) -> Result<HttpResponse, ApiError> {
     let id = path.image()?;
-    app.change(caller, move |cx, store| catalog::delete(cx, store, id)).await?;
+    app.change(asker, move |cx, store| catalog::delete(cx, store, id)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

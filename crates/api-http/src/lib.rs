@@ -9,6 +9,7 @@ mod error;
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;
+mod history;
 mod images;
 mod members;
 mod metrics;

@@ -88,19 +88,19 @@ impl FromJson for NewStatus {
 /// `POST /v2/images/{image_id}/members`
 pub(crate) async fn add(
     app: web::Data<App>,
-    Auth(caller): Auth,
+    asker: Auth,
     path: ImagePath,
     Body(NewMember(project)): Body<NewMember>,
 ) -> Result<HttpResponse, ApiError> {
     let image = path.image()?;
-    let member = app.change(caller, move |cx, store| sharing::add(cx, store, image, &project)).await?;
+    let member = app.change(asker, move |cx, store| sharing::add(cx, store, image, &project)).await?;
     ok(&MemberBody::from(&member))
 }
 
 /// `GET /v2/images/{image_id}/members`: all of them, unless `limit` or `marker` asks for a page.
 pub(crate) async fn list(
     app: web::Data<App>,
-    Auth(caller): Auth,
+    asker: Auth,
     path: ImagePath,
     request: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
@@ -112,9 +112,9 @@ pub(crate) async fn list(
     let marker = marker.transpose()?;
     let image: ImageId = path.image()?;
     let (members, more) = if limit.is_none() && marker.is_none() {
-        (app.list_members(caller, image).await?, false)
+        (app.list_members(asker, image).await?, false)
     } else {
-        app.read(caller, move |cx, store| sharing::list(cx, store, image, limit, marker.as_ref())).await?
+        app.read(asker, move |cx, store| sharing::list(cx, store, image, limit, marker.as_ref())).await?
     };
     let next = members
         .last()
@@ -130,33 +130,33 @@ pub(crate) async fn list(
 /// `GET /v2/images/{image_id}/members/{member_id}`
 pub(crate) async fn show(
     app: web::Data<App>,
-    Auth(caller): Auth,
+    asker: Auth,
     path: MemberPath,
 ) -> Result<HttpResponse, ApiError> {
     let (image, project) = path.ids()?;
-    let member = app.show_member(caller, image, project).await?;
+    let member = app.show_member(asker, image, project).await?;
     ok(&MemberBody::from(&member))
 }
 
 /// `PUT /v2/images/{image_id}/members/{member_id}`
 pub(crate) async fn set_status(
     app: web::Data<App>,
-    Auth(caller): Auth,
+    asker: Auth,
     path: MemberPath,
     Body(NewStatus(status)): Body<NewStatus>,
 ) -> Result<HttpResponse, ApiError> {
     let (image, project) = path.ids()?;
-    let member = app.set_member_status(caller, image, project, status).await?;
+    let member = app.set_member_status(asker, image, project, status).await?;
     ok(&MemberBody::from(&member))
 }
 
 /// `DELETE /v2/images/{image_id}/members/{member_id}`: 204 without a body and so without a Content-Type.
 pub(crate) async fn remove(
     app: web::Data<App>,
-    Auth(caller): Auth,
+    asker: Auth,
     path: MemberPath,
 ) -> Result<HttpResponse, ApiError> {
     let (image, project) = path.ids()?;
-    app.change(caller, move |cx, store| sharing::remove(cx, store, image, &project)).await?;
+    app.change(asker, move |cx, store| sharing::remove(cx, store, image, &project)).await?;
     Ok(HttpResponse::NoContent().finish())
 }

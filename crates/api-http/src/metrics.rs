@@ -52,8 +52,11 @@ impl Metrics {
 
     pub(crate) fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
         // A client may invent methods; figures must not grow with them.
-        let method =
-            if matches!(method, "GET" | "POST" | "PUT" | "PATCH" | "DELETE") { method } else { "other" };
+        let method = if matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE") {
+            method
+        } else {
+            "other"
+        };
         let mut digits = [b'0'; 3];
         for (at, unit) in [100, 10, 1].into_iter().enumerate() {
             digits[at] += u8::try_from(status / unit % 10).unwrap_or_default();

@@ -1,5 +1,7 @@
 //! Request ids: one of ours for every answer, and the caller's own where it makes sense.
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpMessage, HttpRequest,
     http::header::{HeaderMap, HeaderName},
@@ -13,7 +15,7 @@ pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-openstack-reque
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId {
     /// Ours: `req-<uuid>`, new for every request, on every answer.
-    pub(crate) local: Box<str>,
+    pub(crate) local: Arc<str>,
     /// The caller's, if well-formed: ties together what it asked of several services.
     pub(crate) global: Option<Box<str>>,
 }
@@ -25,7 +27,7 @@ impl RequestId {
     pub(crate) fn new(headers: &HeaderMap) -> Self {
         let mut buffer = Uuid::encode_buffer();
         let uuid = Uuid::new_v4().hyphenated().encode_lower(&mut buffer);
-        let local = ["req-", uuid].concat().into_boxed_str();
+        let local = Arc::from(["req-", uuid].concat());
         let well_formed = |id: &&str| {
             id.starts_with("req-")
                 && id.len() <= MAX_CHARS

@@ -10,9 +10,7 @@ use std::{
 };
 
 use core_domain::{
-    Context, Error, Rules,
-    caller::Caller,
-    catalog,
+    Context, Error, Rules, catalog,
     image::{Image, ImageId},
     member::{Member, MemberStatus},
     permit::Permit,
@@ -25,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     app::{Access, App},
+    auth::Auth,
     error::ApiError,
     metrics::Metrics,
     times::{change_within, within},
@@ -61,31 +60,27 @@ impl App {
     /// [`sharing::show`]
     pub(crate) async fn show_member(
         &self,
-        caller: Arc<Caller>,
+        asker: Auth,
         image: ImageId,
         project: ProjectId,
     ) -> Result<Member, ApiError> {
-        self.look(&self.rounds.members, caller, image, project, |cx, store, image, project| {
+        self.look(&self.rounds.members, asker, image, project, |cx, store, image, project| {
             sharing::show(cx, store, image, &project)
         })
         .await
     }
 
     /// [`sharing::list`] of all members.
-    pub(crate) async fn list_members(
-        &self,
-        caller: Arc<Caller>,
-        image: ImageId,
-    ) -> Result<Vec<Member>, ApiError> {
-        self.look(&self.rounds.rolls, caller, image, (), |cx, store, image, ()| {
+    pub(crate) async fn list_members(&self, asker: Auth, image: ImageId) -> Result<Vec<Member>, ApiError> {
+        self.look(&self.rounds.rolls, asker, image, (), |cx, store, image, ()| {
             sharing::list(cx, store, image, None, None).map(|(members, _)| members)
         })
         .await
     }
 
     /// [`catalog::show`]
-    pub(crate) async fn show_image(&self, caller: Arc<Caller>, image: ImageId) -> Result<Image, ApiError> {
-        self.look(&self.rounds.images, caller, image, (), |cx, store, image, ()| {
+    pub(crate) async fn show_image(&self, asker: Auth, image: ImageId) -> Result<Image, ApiError> {
+        self.look(&self.rounds.images, asker, image, (), |cx, store, image, ()| {
             catalog::show(cx, store, image)
         })
         .await
@@ -95,17 +90,23 @@ impl App {
     async fn look<W: Clone + Send + 'static, T: Send + 'static>(
         &self,
         queue: &Queue<Call<W>, T>,
-        caller: Arc<Caller>,
+        asker: Auth,
         image: ImageId,
         what: W,
         alone: impl FnOnce(Context<'_>, &dyn Store, ImageId, W) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
         let times = self.times();
-        let call = Call::now(Arc::clone(&caller), &self.rules, image, what.clone());
+        let call = Call::now(
+            Arc::clone(&asker.caller),
+            &self.rules,
+            Arc::clone(&asker.request),
+            image,
+            what.clone(),
+        );
         match within(times.answer, queue.join(call)).await?? {
             Some(done) => Ok(done?),
             None => {
-                self.run(Access::Read, times, caller, move |cx, store| alone(cx, store, image, what)).await
+                self.run(Access::Read, times, asker, move |cx, store| alone(cx, store, image, what)).await
             }
         }
     }
@@ -113,14 +114,20 @@ impl App {
     /// [`sharing::set_status`]: in a round, or else alone.
     pub(crate) async fn set_member_status(
         &self,
-        caller: Arc<Caller>,
+        asker: Auth,
         image: ImageId,
         project: ProjectId,
         status: MemberStatus,
     ) -> Result<Member, ApiError> {
         let times = self.times();
         let permit = Arc::new(Permit::default());
-        let membership = Call::now(Arc::clone(&caller), &self.rules, image, project.clone());
+        let membership = Call::now(
+            Arc::clone(&asker.caller),
+            &self.rules,
+            Arc::clone(&asker.request),
+            image,
+            project.clone(),
+        );
         let call = SetStatus { membership, status, permit: Arc::clone(&permit) };
         match change_within(times, &permit, self.rounds.statuses.join(call)).await?? {
             Some(done) => Ok(done?),
@@ -128,7 +135,7 @@ impl App {
                 let alone = move |cx: Context<'_>, store: &dyn Store| {
                     sharing::set_status(cx, store, image, &project, status)
                 };
-                self.run(Access::Change, times, caller, alone).await
+                self.run(Access::Change, times, asker, alone).await
             }
         }
     }

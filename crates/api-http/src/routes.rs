@@ -3,7 +3,7 @@
 
 use actix_web::{HttpResponse, Resource, http::Method, middleware::from_fn, web};
 
-use crate::{auth, error::ApiError, health, images, members, openapi, schemas, tags, versions};
+use crate::{auth, error::ApiError, health, history, images, members, openapi, schemas, tags, versions};
 
 /// One line of the table.
 pub struct Route {
@@ -34,18 +34,22 @@ const IMAGES: &str = "/v2/images";
 const IMAGE: &str = "/v2/images/{image_id}";
 const MEMBERS: &str = "/v2/images/{image_id}/members";
 const MEMBER: &str = "/v2/images/{image_id}/members/{member_id}";
+const HISTORY: &str = "/v2/images/{image_id}/members/{member_id}/history";
 /// Where a path names its image.
 const IMAGE_ID: &str = "{image_id}";
 
 /// The table.
 #[rustfmt::skip]
-pub static TABLE: [Route; 22] = [
+pub static TABLE: [Route; 26] = [
     Route { method: Method::GET,    path: "/",            allow: "GET", handler: || web::get().to(versions::choices) },
     Route { method: Method::GET,    path: "/versions",    allow: "GET", handler: || web::get().to(versions::list) },
     Route { method: Method::GET,    path: "/openapi.json", allow: "GET", handler: || web::get().to(openapi::show) },
-    Route { method: Method::GET,    path: "/healthcheck", allow: "GET", handler: || web::get().to(health::healthcheck) },
-    Route { method: Method::GET,    path: "/livez",       allow: "GET", handler: || web::get().to(health::livez) },
-    Route { method: Method::GET,    path: "/readyz",      allow: "GET", handler: || web::get().to(health::readyz) },
+    Route { method: Method::GET,    path: "/healthcheck", allow: "GET, HEAD", handler: || web::get().to(health::healthcheck) },
+    Route { method: Method::HEAD,   path: "/healthcheck", allow: "GET, HEAD", handler: || web::head().to(health::healthcheck) },
+    Route { method: Method::GET,    path: "/livez",       allow: "GET, HEAD", handler: || web::get().to(health::livez) },
+    Route { method: Method::HEAD,   path: "/livez",       allow: "GET, HEAD", handler: || web::head().to(health::livez) },
+    Route { method: Method::GET,    path: "/readyz",      allow: "GET, HEAD", handler: || web::get().to(health::readyz) },
+    Route { method: Method::HEAD,   path: "/readyz",      allow: "GET, HEAD", handler: || web::head().to(health::readyz) },
 
     Route { method: Method::GET,    path: IMAGES,  allow: "GET, POST",          handler: || web::get().to(images::list) },
     Route { method: Method::POST,   path: IMAGES,  allow: "GET, POST",          handler: || web::post().to(images::create) },
@@ -58,6 +62,7 @@ pub static TABLE: [Route; 22] = [
     Route { method: Method::GET,    path: MEMBER,  allow: "GET, PUT, DELETE",   handler: || web::get().to(members::show) },
     Route { method: Method::PUT,    path: MEMBER,  allow: "GET, PUT, DELETE",   handler: || web::put().to(members::set_status) },
     Route { method: Method::DELETE, path: MEMBER,  allow: "GET, PUT, DELETE",   handler: || web::delete().to(members::remove) },
+    Route { method: Method::GET,    path: HISTORY, allow: "GET",                handler: || web::get().to(history::show) },
 
     Route { method: Method::PUT,    path: "/v2/images/{image_id}/tags/{tag}", allow: "PUT, DELETE", handler: || web::put().to(tags::add) },
     Route { method: Method::DELETE, path: "/v2/images/{image_id}/tags/{tag}", allow: "PUT, DELETE", handler: || web::delete().to(tags::remove) },

@@ -32,11 +32,11 @@ pub(crate) async fn remove(
 
 async fn edit(
     app: web::Data<App>,
-    Auth(caller): Auth,
+    asker: Auth,
     path: ImagePath,
     edit: Edit,
 ) -> Result<HttpResponse, ApiError> {
     let image = path.image()?;
-    app.change(caller, move |cx, store| catalog::change(cx, store, image, &[edit])).await?;
+    app.change(asker, move |cx, store| catalog::change(cx, store, image, &[edit])).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -106,16 +106,12 @@ async fn load(keystone: &Keystone, tokens: &Arc<[String]>, length: Duration) -> 
         for _ in 0..PER_MILLISECOND {
             next = (next + 1) % tokens.len();
             let (keystone, tokens, tell) = (keystone.clone(), Arc::clone(tokens), tell.clone());
-            let misses = keystone.figures().misses;
             // A hit is answered where it is asked; for the rest somebody else waits.
             let asked = Instant::now();
             let mut validation = keystone.validate(shown(&tokens[next]));
             let waker = std::task::Waker::noop();
             match validation.as_mut().poll(&mut std::task::Context::from_waker(waker)) {
-                std::task::Poll::Ready(answer) if keystone.figures().misses == misses => {
-                    outcome.hits.push(asked.elapsed());
-                    assert!(answer.is_ok());
-                }
+                std::task::Poll::Ready(Ok(_)) => outcome.hits.push(asked.elapsed()),
                 std::task::Poll::Ready(answer) => {
                     drop(tell.send((answer.map(drop), asked.elapsed(), start.elapsed())))
                 }

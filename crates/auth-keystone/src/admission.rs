@@ -8,7 +8,8 @@ use core_domain::{
 };
 
 use crate::{
-    cache::{End, Known, Memory},
+    cache::Memory,
+    known::{End, Known},
     outage::Outage,
     validation::{Decision, Refusal, Subject, Validator},
 };

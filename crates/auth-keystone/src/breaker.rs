@@ -131,7 +131,10 @@ impl Drop for Watch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::{End, Lives, TokenCache};
+    use crate::{
+        cache::TokenCache,
+        known::{End, Lives},
+    };
 
     fn tokens() -> Vec<Digest> {
         let none = Duration::ZERO;

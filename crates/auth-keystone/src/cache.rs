@@ -1,6 +1,7 @@
 //! What is remembered about tokens, in this process and for a short while.
 
 use std::{
+    cell::Cell,
     fmt,
     sync::{
         Arc,
@@ -10,90 +11,18 @@ use std::{
 };
 
 use aws_lc_rs::{hmac, rand};
-use core_domain::caller::Caller;
 use quick_cache::{Weighter, sync::Cache};
 
 use crate::{
-    access_rules::AccessRule,
-    backoff,
     clock::KeystoneTime,
-    revocation::{Events, Marks},
+    known::{End, Known, Lives, micros},
+    revocation::{Events, Print},
     vouched::Vouched,
 };
 
 /// The name of a token in here: useless to whoever reads it, for the key is made at random when the process starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Digest([u8; 32]);
-
-/// What a token's end means.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
-    /// It ends.
-    Counts,
-    /// A service asks for its bearer: it is good for a while after its end, as Keystone decides.
-    Waived,
-}
-
-/// Somebody vouched for.
-#[derive(Debug)]
-pub(crate) struct Known {
-    pub(crate) caller: Arc<Caller>,
-    access_rules: Option<Vec<AccessRule>>,
-    marks: Marks,
-    /// When Keystone was asked, on the steady clock.
-    asked: Duration,
-    /// Then Keystone is asked again.
-    fresh_until: Duration,
-    /// Then Keystone is asked behind the back of who uses it; in microseconds.
-    refresh_from: AtomicU64,
-}
-
-impl Known {
-    /// Roughly the memory this holds, in bytes.
-    fn size(&self) -> usize {
-        let texts = self.caller.roles().iter().map(|role| role.len() + size_of::<String>()).sum::<usize>()
-            + self.caller.user.as_str().len()
-            + self.caller.project.as_ref().map_or(0, |project| project.as_str().len());
-        let rules = self.access_rules.iter().flatten().map(AccessRule::size).sum::<usize>();
-        texts + rules + self.marks.size() + size_of::<Self>() + size_of::<Caller>() + size_of::<Digest>()
-    }
-
-    /// Whether the token is good for this call.
-    pub(crate) fn allows(&self, method: &str, path: &str) -> bool {
-        self.access_rules.as_ref().is_none_or(|rules| rules.iter().any(|rule| rule.allows(method, path)))
-    }
-
-    /// Whether much can be done with it: Keystone is asked more often, and never done without.
-    pub(crate) fn is_privileged(&self) -> bool {
-        is_privileged(&self.caller)
-    }
-
-    /// Whether it is past its end, or nobody knows what time it is.
-    pub(crate) fn ends(&self, end: End, time: &KeystoneTime) -> bool {
-        end == End::Counts && time.now().is_none_or(|now| self.marks.expires_at <= now)
-    }
-
-    /// Whether it is time to ask again; said to one of those who ask, and after a while to another.
-    fn is_due(&self, now: Duration) -> bool {
-        let due = self.refresh_from.load(Relaxed);
-        let now = micros(now);
-        now >= due && {
-            let again = now + micros(self.fresh_until).saturating_sub(now) / 4 + 1_000_000;
-            self.refresh_from.compare_exchange(due, again, Relaxed, Relaxed).is_ok()
-        }
-    }
-}
-
-/// Roles with which one reads and changes what is others'.
-const PRIVILEGED_ROLES: [&str; 2] = ["admin", "service"];
-
-fn is_privileged(caller: &Caller) -> bool {
-    PRIVILEGED_ROLES.iter().any(|role| caller.has_role(role))
-}
-
-fn micros(time: Duration) -> u64 {
-    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
-}
 
 /// What one place in the cache may weigh: 10,000 of them are 16 MiB.
 const PLACE: usize = 16 * 1024 * 1024 / 10_000;
@@ -102,9 +31,24 @@ const PLACE: usize = 16 * 1024 * 1024 / 10_000;
 #[derive(Clone)]
 struct Places;
 
-impl Weighter<Digest, Arc<Known>> for Places {
-    fn weight(&self, _: &Digest, known: &Arc<Known>) -> u64 {
-        known.size().div_ceil(PLACE) as u64
+/// A good token, with what is looked at first when something is revoked: nearly all have nothing to do with it, and
+/// following the pointers of ten thousand takes milliseconds.
+#[derive(Clone)]
+struct Entry {
+    known: Arc<Known>,
+    print: Print,
+}
+
+impl Entry {
+    /// Roughly the memory this holds, in bytes.
+    fn size(&self) -> usize {
+        self.known.size() + size_of::<Self>() + size_of::<Digest>()
+    }
+}
+
+impl Weighter<Digest, Entry> for Places {
+    fn weight(&self, _: &Digest, entry: &Entry) -> u64 {
+        entry.size().div_ceil(PLACE) as u64
     }
 }
 
@@ -123,25 +67,10 @@ pub(crate) enum Memory {
     Nothing,
 }
 
-/// How long things are remembered, and how many.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Lives {
-    /// Good tokens …
-    pub(crate) good: usize,
-    pub(crate) good_for: Duration,
-    /// … with much power …
-    pub(crate) privileged_for: Duration,
-    /// … and when Keystone cannot be asked.
-    pub(crate) stale_for: Duration,
-    /// Rejected ones.
-    pub(crate) bad: usize,
-    pub(crate) bad_for: Duration,
-}
-
 /// Good tokens and bad ones, each in bounds of their own: no flood of bad ones drives a good one out.
 pub(crate) struct TokenCache {
     key: hmac::Key,
-    good: Cache<Digest, Arc<Known>, Places>,
+    good: Cache<Digest, Entry, Places>,
     bad: Cache<Digest, Duration>,
     lives: Lives,
     /// Good ones older than this are asked about, whatever was meant for them; in microseconds.
@@ -178,11 +107,11 @@ impl TokenCache {
     /// What is known. Nothing is served past its expiry by Keystone's clock, nor past its time in here.
     pub(crate) fn recall(&self, digest: &Digest, end: End, time: &KeystoneTime) -> Memory {
         let now = time.steady();
-        if let Some(known) = self.good.get(digest) {
-            let old = micros(now.saturating_sub(known.asked)) >= self.oldest.load(Relaxed);
-            if known.ends(end, time) || now >= known.asked + self.lives.stale_for.max(self.lives.good_for) {
-                self.good.remove_if(digest, |other| Arc::ptr_eq(other, &known));
-            } else if now < known.fresh_until && !old {
+        if let Some(Entry { known, .. }) = self.good.get(digest) {
+            let age = known.age(now);
+            if known.ends(end, time) || age >= self.lives.stale_for.max(self.lives.good_for) {
+                self.good.remove_if(digest, |other| Arc::ptr_eq(&other.known, &known));
+            } else if known.is_fresh(now) && micros(age) < self.oldest.load(Relaxed) {
                 let due = known.is_due(now);
                 return Memory::Good { known, due };
             }
@@ -200,36 +129,21 @@ impl TokenCache {
     /// What was known a while ago, for when Keystone cannot be asked. Nothing about those with much power, and nothing
     /// past its expiry.
     pub(crate) fn stale(&self, digest: &Digest, end: End, time: &KeystoneTime) -> Option<Arc<Known>> {
-        let known = self.good.get(digest)?;
-        let usable = time.steady() < known.asked + self.lives.stale_for
+        let Entry { known, .. } = self.good.get(digest)?;
+        let usable = known.age(time.steady()) < self.lives.stale_for
             && !known.is_privileged()
             && !known.ends(end, time);
         usable.then_some(known)
     }
 
-    /// What came of a question asked at `asked`, with its times in here: up to a tenth less than the full ones, for
-    /// tokens that came together are not to be asked for together again.
+    /// What came of a question asked at `asked`, with its times in here.
     pub(crate) fn known(&self, vouched: Vouched, asked: Duration) -> Arc<Known> {
-        let Vouched { caller, access_rules, marks } = vouched;
-        let life = if is_privileged(&caller) {
-            self.lives.good_for.min(self.lives.privileged_for)
-        } else {
-            self.lives.good_for
-        };
-        let kept = backoff::within(life.mul_f64(0.9)..life);
-        Arc::new(Known {
-            caller: Arc::new(caller),
-            access_rules,
-            marks,
-            asked,
-            fresh_until: asked + kept,
-            refresh_from: AtomicU64::new(micros(asked + kept.mul_f64(0.8))),
-        })
+        Arc::new(Known::new(vouched, asked, &self.lives))
     }
 
     /// Remembers a good one.
     pub(crate) fn remember_good(&self, digest: Digest, known: &Arc<Known>) {
-        self.good.insert(digest, Arc::clone(known));
+        self.good.insert(digest, Entry { known: Arc::clone(known), print: known.print() });
     }
 
     /// Remembers that this one was rejected.
@@ -240,14 +154,13 @@ impl TokenCache {
 
     /// Forgets good ones that these events hit, and says how many were. One walk, however many events.
     pub(crate) fn forget(&self, events: &Events) -> usize {
-        let hit: Vec<_> = self
-            .good
-            .iter()
-            .filter(|(_, known)| events.hit(&known.marks))
-            .map(|(digest, _)| digest)
-            .collect();
-        hit.iter().for_each(|digest| drop(self.good.remove(digest)));
-        hit.len()
+        let hit = Cell::new(0);
+        self.good.retain(|_, Entry { known, print }| {
+            let is_hit = events.may_hit(*print) && known.is_hit(events);
+            hit.update(|hit| hit + usize::from(is_hit));
+            !is_hit
+        });
+        hit.get()
     }
 
     /// Forgets this one.
@@ -266,18 +179,6 @@ impl TokenCache {
     }
 }
 
-impl Known {
-    /// Whether one of these events hits it.
-    pub(crate) fn is_hit(&self, events: &Events) -> bool {
-        events.hit(&self.marks)
-    }
-
-    /// The ids by which Keystone's operators find it.
-    pub(crate) fn audit_ids(&self) -> &[Box<str>] {
-        &self.marks.audit_ids
-    }
-}
-
 impl fmt::Debug for TokenCache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (good, bad) = self.len();
@@ -287,11 +188,14 @@ impl fmt::Debug for TokenCache {
 
 #[cfg(test)]
 mod tests {
-    use chrono::{TimeDelta, Utc};
-    use core_domain::project::{ProjectId, UserId};
+    use chrono::Utc;
 
     use super::*;
-    use crate::clock::SystemClock;
+    use crate::{
+        clock::SystemClock,
+        known::tests::{lives, vouched},
+        revocation::Revoked,
+    };
 
     fn time() -> KeystoneTime {
         let time = KeystoneTime::new(Arc::new(SystemClock::default()));
@@ -299,35 +203,8 @@ mod tests {
         time
     }
 
-    fn vouched(role: &str) -> Vouched {
-        let id = "6c81211a796a4ae3940cca1e6af77c96";
-        let roles = ["manager", "member", "reader", role];
-        Vouched {
-            caller: Caller::new(UserId::new(id), ProjectId::parse(id).ok(), roles),
-            access_rules: None,
-            marks: Marks {
-                issued_at: Some(Utc::now()),
-                expires_at: Utc::now() + TimeDelta::hours(1),
-                audit_ids: vec!["rgcW7j_IRzyqiN2CxTRjGQ".into(), "rgcW7j_IRzyqiN2CxTRjGQ".into()],
-                users: vec![id.into(), id.into(), id.into()],
-                project: Some(id.into()),
-                domains: vec![id.into(), id.into()],
-                trust: Some(id.into()),
-            },
-        }
-    }
-
     fn cache(good: usize, bad: usize) -> TokenCache {
-        let minute = Duration::from_secs(60);
-        let lives = Lives {
-            good,
-            good_for: minute,
-            privileged_for: minute / 2,
-            stale_for: 10 * minute,
-            bad,
-            bad_for: minute,
-        };
-        TokenCache::new(lives).unwrap()
+        TokenCache::new(lives(good, bad)).unwrap()
     }
 
     fn remember(tokens: &TokenCache, digest: Digest, vouched: Vouched, time: &KeystoneTime) {
@@ -343,7 +220,7 @@ mod tests {
         }
         let (good, _) = tokens.len();
         assert!((9_000..=10_000).contains(&good), "{good}");
-        let bytes: usize = tokens.good.iter().map(|(_, known)| known.size()).sum();
+        let bytes: usize = tokens.good.iter().map(|(_, entry)| entry.size()).sum();
         assert!(bytes <= 16 * 1024 * 1024, "{bytes} bytes");
 
         let large = "r".repeat(100_000);
@@ -351,7 +228,7 @@ mod tests {
             let digest = tokens.digest(&format!("large {number}"), End::Counts);
             remember(&tokens, digest, vouched(&large), &time);
         }
-        let bytes: usize = tokens.good.iter().map(|(_, known)| known.size()).sum();
+        let bytes: usize = tokens.good.iter().map(|(_, entry)| entry.size()).sum();
         assert!(bytes <= 17 * 1024 * 1024, "{bytes} bytes");
     }
 
@@ -384,37 +261,39 @@ mod tests {
     }
 
     #[test]
-    fn one_of_those_who_use_an_old_entry_is_told_to_ask_again() {
-        let time = time();
-        let tokens = cache(10, 10);
-        let digest = tokens.digest("token", End::Counts);
-        let due = || match tokens.recall(&digest, End::Counts, &time) {
-            Memory::Good { due, .. } => due,
-            Memory::Bad | Memory::Nothing => panic!("forgotten"),
-        };
-        remember(&tokens, digest, vouched("owner"), &time);
-        assert!(!due());
-        let known = tokens.known(vouched("owner"), time.steady());
-        known.refresh_from.store(0, Relaxed);
-        tokens.remember_good(digest, &known);
-        assert_eq!((0..100).filter(|_| due()).count(), 1);
-    }
-
-    #[test]
-    fn the_powerful_are_asked_about_more_often_and_never_served_stale() {
-        let tokens = cache(10, 10);
-        for (role, longest, privileged) in
-            [("owner", 60, false), ("admin", 30, true), ("service", 30, true), ("Admin", 30, true)]
-        {
-            let known = tokens.known(vouched(role), Duration::ZERO);
-            let longest = Duration::from_secs(longest);
-            assert!((longest.mul_f64(0.9)..=longest).contains(&known.fresh_until), "{role}");
-            assert_eq!(known.is_privileged(), privileged, "{role}");
-            let time = time();
+    fn the_powerful_are_never_served_stale() {
+        let (time, tokens) = (time(), cache(10, 10));
+        for (role, privileged) in [("owner", false), ("admin", true), ("service", true), ("Admin", true)] {
             let digest = tokens.digest(role, End::Counts);
             remember(&tokens, digest, vouched(role), &time);
             assert_eq!(tokens.stale(&digest, End::Counts, &time).is_none(), privileged, "{role}");
         }
+    }
+
+    #[test]
+    fn of_a_thousand_tokens_those_that_are_hit_are_forgotten_and_no_other() {
+        let (time, tokens) = (time(), cache(2_000, 10));
+        let digests: Vec<_> =
+            (0..1_000).map(|number| tokens.digest(&number.to_string(), End::Counts)).collect();
+        for (number, digest) in digests.iter().enumerate() {
+            let mut one = vouched("owner");
+            one.marks.users = vec![format!("user {}", number % 100).into()];
+            one.marks.audit_ids = vec![format!("audit {number}").into()];
+            remember(&tokens, *digest, one, &time);
+        }
+        let is_known = |number: usize| {
+            matches!(tokens.recall(&digests[number], End::Counts, &time), Memory::Good { .. })
+        };
+        assert_eq!(tokens.forget(&Events::new([Revoked::Audit("audit 7").into()])), 1);
+        assert_eq!(tokens.forget(&Events::new([Revoked::User("user 7").into()])), 9);
+        // More than are held against the prints.
+        let many = (0..500).map(|number| format!("audit {}", number + 500)).collect::<Vec<_>>();
+        let many = Events::new(many.iter().map(|id| Revoked::Audit(id).into()));
+        assert_eq!(tokens.forget(&many), 500 - 5);
+        for number in 0..1_000 {
+            assert_eq!(is_known(number), number < 500 && number % 100 != 7, "{number}");
+        }
+        assert_eq!(tokens.forget(&Events::all()), 500 - 5);
     }
 
     #[test]

@@ -121,7 +121,8 @@ impl Jws {
         }
         let end = decoded::<Claims>(signed.claims).and_then(|claims| DateTime::from_timestamp(claims.exp, 0));
         match (end, now) {
-            (Some(end), Some(now)) if end + self.leeway < now => Look::Expired,
+            // Subtracted here, for the end may be the end of time.
+            (Some(end), Some(now)) if end < now - self.leeway => Look::Expired,
             // Claims that Keystone signed and we do not understand are for Keystone to judge, and so is an end as
             // long as we do not know what time it is there.
             _ => Look::Ask,

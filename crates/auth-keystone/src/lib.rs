@@ -10,7 +10,12 @@ mod clock;
 mod config;
 mod flight;
 mod format;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod jws;
+mod known;
+mod meaning;
 mod metrics;
 mod outage;
 mod own_token;
@@ -32,10 +37,6 @@ use std::{
 use core_domain::tokens::{Shown, Tokens, Validation};
 use tokio::time::sleep;
 
-use crate::{
-    cache::End,
-    validation::{Refusal, Validator},
-};
 pub use crate::{
     clock::{Clock, SystemClock},
     config::{Config, Invalid, JwsAlgorithm},
@@ -43,6 +44,10 @@ pub use crate::{
     metrics::{Figures, Histogram, LATENCY_BOUNDS},
     revocation::Revoked,
     secret::Secret,
+};
+use crate::{
+    known::End,
+    validation::{Refusal, Validator},
 };
 
 /// Keystone, as the one who vouches for callers. Clones share everything.

@@ -10,8 +10,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
     backoff,
-    cache::Known,
-    client::Told,
+    known::Known,
+    meaning::Told,
     outage::Outage,
     revocation::{Event, Events, Revoked},
     validation::Validator,

@@ -1,6 +1,9 @@
 //! Which tokens a revocation event of Keystone's hits (`GET /v3/OS-REVOKE/events`).
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
@@ -29,16 +32,43 @@ impl Marks {
         self.ids().map(|id| id.len() + size_of::<Box<str>>()).sum()
     }
 
+    /// Of all ids.
+    pub(crate) fn print(&self) -> Print {
+        self.ids().fold(Print::default(), |all, id| Print(all.0 | Print::of(id).0))
+    }
+
     fn ids(&self) -> impl Iterator<Item = &str> {
         let single = [&self.project, &self.trust].into_iter().flatten();
         [&self.audit_ids, &self.users, &self.domains].into_iter().flatten().chain(single).map(|id| &**id)
     }
 }
 
+/// Bits that ids leave, two each: where those of an id are missing, it is not among them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Print(u128);
+
+impl Print {
+    fn of(id: &str) -> Self {
+        let mut hash = DefaultHasher::new();
+        id.hash(&mut hash);
+        let hash = hash.finish();
+        Self(1 << (hash % 128) | 1 << (hash / 128 % 128))
+    }
+
+    fn may_contain(self, id: Self) -> bool {
+        self.0 & id.0 == id.0
+    }
+}
+
+/// With more events, whatever may be hit is most of what there is: then prints are not looked at.
+const PRINTS: usize = 64;
+
 /// Events, by what they name, so that many can be held against many tokens.
 #[derive(Debug, Default)]
 pub(crate) struct Events {
     by_id: HashMap<Box<str>, Vec<Event>>,
+    /// Of the ids; empty if there are many.
+    prints: Vec<Print>,
     /// Those that name nothing we know of, and so may mean anybody.
     broad: Vec<Event>,
     /// All tokens are hit: more was revoked than could be told.
@@ -133,12 +163,23 @@ impl Events {
                 None => all.broad.push(event),
             }
         }
+        if all.by_id.len() <= PRINTS {
+            all.prints = all.by_id.keys().map(|id| Print::of(id)).collect();
+        }
         all
     }
 
     /// Too many to tell.
     pub(crate) fn all() -> Self {
         Self { all: true, ..Self::default() }
+    }
+
+    /// Whether one of them may hit a token whose marks leave this print; if not, none does.
+    pub(crate) fn may_hit(&self, print: Print) -> bool {
+        self.all
+            || !self.broad.is_empty()
+            || self.by_id.len() > self.prints.len()
+            || self.prints.iter().any(|id| print.may_contain(*id))
     }
 
     /// Whether one of them hits a token with these marks.
@@ -180,7 +221,10 @@ mod tests {
             event["issued_before"] = json!(LATER);
         }
         event["revoked_at"] = json!(LATER);
-        Events::new([serde_json::from_value(event).unwrap()]).hit(&marks())
+        let events = Events::new([serde_json::from_value(event).unwrap()]);
+        let hit = events.hit(&marks());
+        assert!(events.may_hit(marks().print()) || !hit, "the print hides it");
+        hit
     }
 
     #[test]

@@ -8,13 +8,15 @@ use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     breaker::Breaker,
-    cache::{Digest, End, Known, Lives, Memory, TokenCache},
-    client::{Client, Meaning},
+    cache::{Digest, Memory, TokenCache},
+    client::Client,
     clock::{Clock, KeystoneTime},
     config::{Config, Invalid, JwsAlgorithm},
     flight::{Flights, Seat},
     format::Formats,
     jws::{Jws, Look},
+    known::{End, Known, Lives},
+    meaning::Meaning,
     metrics::{Figures, Latency, Metrics},
     outage::Outage,
     own_token::{OwnToken, ServiceToken},

@@ -4,6 +4,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use crate::{
     error::{Denied, Error, Result},
+    event::Cause,
     image::ImageAccess,
     limits::Limits,
     policy::{Action, Policy},
@@ -80,14 +81,27 @@ pub struct Context<'a> {
     pub rules: &'a Rules,
     /// The time of the call, in whole microseconds: databases keep no more.
     pub now: DateTime<Utc>,
+    /// The id of the request that the call came with: what it changes is told by that.
+    pub request: &'a str,
 }
 
 impl<'a> Context<'a> {
     /// A call by `caller`, now.
     #[must_use]
-    pub fn now(caller: &'a Caller, rules: &'a Rules) -> Self {
+    pub fn now(caller: &'a Caller, rules: &'a Rules, request: &'a str) -> Self {
         let now = Utc::now();
-        Self { caller, rules, now: now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now) }
+        Self { caller, rules, now: now.duration_trunc(TimeDelta::microseconds(1)).unwrap_or(now), request }
+    }
+
+    /// Why the call changes the records.
+    #[must_use]
+    pub fn cause(&self) -> Cause {
+        Cause {
+            user: self.caller.user.clone(),
+            project: self.caller.project.clone(),
+            request: self.request.to_owned(),
+            at: self.now,
+        }
     }
 
     /// Whether the caller administers the cloud: the policy `context_is_admin`, in any project but in one.

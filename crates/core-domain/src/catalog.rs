@@ -114,7 +114,7 @@ pub fn create(cx: Context<'_>, store: &dyn Store, new: NewImage) -> Result<Image
     cx.may(Action::AddImage, &image.access(), None)?;
     may_be(cx, &image.access())?;
     check(cx, &image)?;
-    store.write(image.id, |tx| {
+    store.write(image.id, &cx.cause(), |tx| {
         if tx.image()?.is_some() {
             return Err(Error::Conflict(Conflict::Image(image.id)));
         }
@@ -182,7 +182,7 @@ pub fn list(
 /// Unseen; not the owner's side; a visibility, an owner or an attribute that is not the caller's to set; values that
 /// make no sense; properties that are not there.
 pub fn change(cx: Context<'_>, store: &dyn Store, id: ImageId, edits: &[Edit]) -> Result<Image> {
-    store.write(id, |tx| {
+    store.write(id, &cx.cause(), |tx| {
         let before = tx.image()?.ok_or_else(|| unseen(id))?;
         let is_member = is_member(tx, cx.caller)?;
         seen(cx, id, Some(&before.access()), is_member)?;
@@ -209,7 +209,7 @@ pub fn change(cx: Context<'_>, store: &dyn Store, id: ImageId, edits: &[Edit]) -
 /// # Errors
 /// Unseen; not the owner's side; protected.
 pub fn delete(cx: Context<'_>, store: &dyn Store, id: ImageId) -> Result<()> {
-    store.write(id, |tx| {
+    store.write(id, &cx.cause(), |tx| {
         let image = tx.image()?.ok_or_else(|| unseen(id))?;
         let is_member = is_member(tx, cx.caller)?;
         seen(cx, id, Some(&image.access()), is_member)?;

@@ -3,10 +3,12 @@
 pub mod caller;
 pub mod catalog;
 pub mod error;
+pub mod event;
 pub mod image;
 pub mod limits;
 pub mod listing;
 pub mod member;
+pub mod outbox;
 pub mod permit;
 pub mod policy;
 pub mod project;

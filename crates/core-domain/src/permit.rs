@@ -5,15 +5,14 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
-use chrono::{DateTime, Utc};
-
 use crate::{
     error::{Error, Result},
+    event::{Cause, Event},
     image::{Image, ImageAccess, ImageId},
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{MembersPage, Roll, Sight, Store, Tx, Viewer},
+    store::{HistoryPage, MembersPage, Roll, Sight, Store, Tx, Viewer},
 };
 
 /// Leave to make one change last.
@@ -79,24 +78,28 @@ impl Store for Permitted<'_> {
         self.store.images(listing)
     }
 
+    fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage) -> Result<Vec<Event>> {
+        self.store.history(image, member, page)
+    }
+
     fn set_status(
         &self,
         seen: &ImageAccess,
         member: &ProjectId,
         status: MemberStatus,
-        now: DateTime<Utc>,
+        cause: &Cause,
     ) -> Result<Option<Member>> {
         self.permit.take()?;
-        self.store.set_status(seen, member, status, now)
+        self.store.set_status(seen, member, status, cause)
     }
 
-    fn delete_member(&self, seen: &ImageAccess, member: &ProjectId) -> Result<bool> {
+    fn delete_member(&self, seen: &ImageAccess, member: &ProjectId, cause: &Cause) -> Result<bool> {
         self.permit.take()?;
-        self.store.delete_member(seen, member)
+        self.store.delete_member(seen, member, cause)
     }
 
-    fn begin(&self, image: ImageId) -> Result<Box<dyn Tx + '_>> {
-        Ok(Box::new(PermittedTx { tx: self.store.begin(image)?, permit: self.permit }))
+    fn begin(&self, image: ImageId, cause: &Cause) -> Result<Box<dyn Tx + '_>> {
+        Ok(Box::new(PermittedTx { tx: self.store.begin(image, cause)?, permit: self.permit }))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::{
     caller::{Caller, Context, Rules},
     catalog,
     error::{Error, Result},
+    event::Cause,
     image::{Image, ImageAccess, ImageId},
     member::{Member, MemberStatus},
     permit::Permit,
@@ -34,6 +35,8 @@ pub struct Call<W> {
     pub what: W,
     /// When.
     pub now: DateTime<Utc>,
+    /// The id of the request it came with.
+    pub request: Arc<str>,
 }
 
 /// A call of [`sharing::set_status`].
@@ -50,13 +53,13 @@ pub struct SetStatus {
 impl<W> Call<W> {
     /// A call made now.
     #[must_use]
-    pub fn now(caller: Arc<Caller>, rules: &Rules, image: ImageId, what: W) -> Self {
-        let now = Context::now(&caller, rules).now;
-        Self { caller, image, what, now }
+    pub fn now(caller: Arc<Caller>, rules: &Rules, request: Arc<str>, image: ImageId, what: W) -> Self {
+        let now = Context::now(&caller, rules, &request).now;
+        Self { caller, image, what, now, request }
     }
 
     fn context<'a>(&'a self, rules: &'a Rules) -> Context<'a> {
-        Context { caller: &self.caller, rules, now: self.now }
+        Context { caller: &self.caller, rules, now: self.now, request: &self.request }
     }
 }
 
@@ -115,22 +118,22 @@ pub fn set_status(rules: &Rules, store: &dyn Store, calls: &[SetStatus]) -> Vec<
         Ok(sights) => sights,
         Err(error) => return calls.iter().map(|_| of_all(&error)).collect(),
     };
-    let decided: Vec<Result<ImageAccess>> = calls
+    let decided: Vec<Result<(ImageAccess, Cause)>> = calls
         .iter()
         .zip(sights)
         .map(|(SetStatus { membership, permit, .. }, sight)| {
             let cx = membership.context(rules);
             let seen = sharing::answerable(cx, membership.image, &membership.what, sight)?;
             permit.take()?;
-            Ok(seen)
+            Ok((seen, cx.cause()))
         })
         .collect();
     let changes: Vec<_> = calls
         .iter()
         .zip(&decided)
         .filter_map(|(SetStatus { membership, status, .. }, seen)| {
-            let seen = seen.as_ref().ok()?;
-            Some(StatusChange { seen, member: &membership.what, status: *status, now: membership.now })
+            let (seen, cause) = seen.as_ref().ok()?;
+            Some(StatusChange { seen, member: &membership.what, status: *status, cause })
         })
         .collect();
     let mut written = written(store, &changes).into_iter();

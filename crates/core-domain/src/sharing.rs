@@ -6,12 +6,13 @@
 use crate::{
     caller::{Context, PrivateImages},
     error::{Conflict, Denied, Error, Missing, Result},
+    event::Event,
     image::{ImageAccess, ImageId, Visibility},
     limits,
     member::{Member, MemberStatus},
     policy::Action,
     project::ProjectId,
-    store::{MembersPage, Roll, Sight, Store, Viewer, retry},
+    store::{HistoryPage, MembersPage, Roll, Sight, Store, Viewer, retry},
     visibility::{seen, unseen},
 };
 
@@ -20,7 +21,7 @@ use crate::{
 /// # Errors
 /// Unseen image; not the owner's side, or the image cannot have members; a member already; too many members.
 pub fn add(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &ProjectId) -> Result<Member> {
-    store.write(image, |tx| {
+    store.write(image, &cx.cause(), |tx| {
         let mut found = tx.image()?.ok_or_else(|| unseen(image))?;
         let access = found.access();
         let is_member = match &cx.caller.project {
@@ -142,7 +143,7 @@ pub fn set_status(
     retry(|| {
         let sight = store.sight(image, cx.caller.project.as_ref(), project)?;
         let access = answerable(cx, image, project, sight)?;
-        store.set_status(&access, project, status, cx.now)
+        store.set_status(&access, project, status, &cx.cause())
     })
 }
 
@@ -186,8 +187,44 @@ pub fn remove(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Proj
         if sight.member.is_none() {
             return Err(Error::NotFound(Missing::Member(image, project.clone())));
         }
-        Ok(store.delete_member(&sight.image, project)?.then_some(()))
+        Ok(store.delete_member(&sight.image, project, &cx.cause())?.then_some(()))
     })
+}
+
+/// What happened to a project's membership, oldest first, also before it was taken away and made anew; the second answer
+/// says whether more follow. A page is as long as one of images. For the owner, the member and admins; an admin may ask about an image that is gone.
+///
+/// # Errors
+/// As of [`show`], for which a membership that is gone is one that is there if anything is known of it.
+pub fn history(
+    cx: Context<'_>,
+    store: &dyn Store,
+    image: ImageId,
+    project: &ProjectId,
+    after: Option<i64>,
+    limit: Option<usize>,
+) -> Result<(Vec<Event>, bool)> {
+    let limit = limit.unwrap_or(cx.rules.limits.page_default).min(cx.rules.limits.page_max);
+    let missing = || Error::NotFound(Missing::Member(image, project.clone()));
+    let is_member = match store.sight(image, cx.caller.project.as_ref(), project)? {
+        Some(sight) => {
+            seen(cx, image, Some(&sight.image), sight.is_member)?;
+            if !knows_row(cx, &sight.image, project) {
+                return Err(missing());
+            }
+            cx.may(Action::GetMember, &sight.image, Some(project)).map_err(|_| missing())?;
+            sight.member.is_some()
+        }
+        None if cx.is_admin() => false,
+        None => return Err(unseen(image)),
+    };
+    let mut events = store.history(image, project, HistoryPage { after, limit: limit.saturating_add(1) })?;
+    if events.is_empty() && after.is_none() && !is_member {
+        return Err(missing());
+    }
+    let more = events.len() > limit;
+    events.truncate(limit);
+    Ok((events, more))
 }
 
 /// Whether the caller may know of this project's membership: the owner and admins of all, others of their own.

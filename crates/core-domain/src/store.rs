@@ -5,19 +5,23 @@
 //! the use case looks again. Everything else is a [`Tx`] about one image, which it holds locked: within it a use case
 //! may read, decide and write as if it were alone. Nothing here is async, so nothing can wait for a network meanwhile.
 //!
+//! Every write says why, and what it changed is kept as an event with it ([`crate::event`]); what changes nothing has
+//! none.
+//!
 //! What any implementation must do is `testing::conformance`; `docs/swapping-a-store.md` walks through it.
 
 use chrono::{DateTime, Utc};
 
 use crate::{
     error::{Error, Result},
+    event::{Cause, Event},
     image::{Image, ImageAccess, ImageId},
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
 };
 
-/// Where records live: images, their members and nothing else.
+/// Where records live: images, their members, and what happened to them.
 ///
 /// Every method answers [`Error::Unavailable`] when the records cannot be reached, [`Error::Contention`] when trying
 /// again may help, [`Error::Internal`] when something is there that should not be.
@@ -79,7 +83,13 @@ pub trait Store: Send + Sync {
     /// As said above.
     fn images(&self, listing: &Listing) -> Result<Vec<Image>>;
 
-    /// Sets a membership's status; `updated_at` becomes `now` unless the status was this one already. `None`, and
+    /// What happened to the membership of a project in an image, whether it or the image still is there; oldest first.
+    ///
+    /// # Errors
+    /// As said above.
+    fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage) -> Result<Vec<Event>>;
+
+    /// Sets a membership's status; `updated_at` becomes the time of `cause` unless the status was this one already. `None`, and
     /// nothing done: the image is not what `seen` says any more, or there is no such membership.
     ///
     /// # Errors
@@ -89,7 +99,7 @@ pub trait Store: Send + Sync {
         seen: &ImageAccess,
         member: &ProjectId,
         status: MemberStatus,
-        now: DateTime<Utc>,
+        cause: &Cause,
     ) -> Result<Option<Member>>;
 
     /// [`Store::set_status`] for several at once, as if one after another in this order. One that cannot be done
@@ -99,7 +109,7 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// As said above; then none of them was done, or, where the connection was lost in the very act, all or none.
     fn set_statuses(&self, changes: &[StatusChange<'_>]) -> Result<Vec<Option<Member>>> {
-        let alone = |one: &StatusChange<'_>| self.set_status(one.seen, one.member, one.status, one.now);
+        let alone = |one: &StatusChange<'_>| self.set_status(one.seen, one.member, one.status, one.cause);
         Ok(changes.iter().map(|one| alone(one).ok().flatten()).collect())
     }
 
@@ -108,13 +118,13 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// As said above.
-    fn delete_member(&self, seen: &ImageAccess, member: &ProjectId) -> Result<bool>;
+    fn delete_member(&self, seen: &ImageAccess, member: &ProjectId, cause: &Cause) -> Result<bool>;
 
     /// Begins a change of one image, present or to come, and keeps others from changing it until the end.
     ///
     /// # Errors
     /// As said above.
-    fn begin(&self, image: ImageId) -> Result<Box<dyn Tx + '_>>;
+    fn begin(&self, image: ImageId, cause: &Cause) -> Result<Box<dyn Tx + '_>>;
 }
 
 /// A change of one image under way; dropped without [`Tx::commit`], it never was.
@@ -137,7 +147,7 @@ pub trait Tx {
     /// As for every method of a [`Store`].
     fn update_image(&mut self, image: &Image) -> Result<()>;
 
-    /// Removes the image and all its memberships. Its id is never given again.
+    /// Removes the image and all its memberships, with an event for each. Its id is never given again.
     ///
     /// # Errors
     /// As for every method of a [`Store`].
@@ -200,8 +210,8 @@ pub struct StatusChange<'a> {
     pub member: &'a ProjectId,
     /// What it becomes.
     pub status: MemberStatus,
-    /// When.
-    pub now: DateTime<Utc>,
+    /// Why.
+    pub cause: &'a Cause,
 }
 
 /// What [`Store::members`] sees.
@@ -233,6 +243,15 @@ pub struct MembersPage {
     pub limit: Option<usize>,
 }
 
+/// Which part of a history to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// Only what happened after the event of this number.
+    pub after: Option<i64>,
+    /// At most so many.
+    pub limit: usize,
+}
+
 /// How often a change is tried when others get in its way.
 pub const ATTEMPTS: usize = 8;
 
@@ -241,9 +260,14 @@ impl dyn Store + '_ {
     ///
     /// # Errors
     /// What `work` answers (then nothing was changed), or what became of the change itself.
-    pub fn write<T>(&self, image: ImageId, work: impl Fn(&mut dyn Tx) -> Result<T>) -> Result<T> {
+    pub fn write<T>(
+        &self,
+        image: ImageId,
+        cause: &Cause,
+        work: impl Fn(&mut dyn Tx) -> Result<T>,
+    ) -> Result<T> {
         retry(|| {
-            let mut tx = self.begin(image)?;
+            let mut tx = self.begin(image, cause)?;
             let done = work(tx.as_mut())?;
             tx.commit()?;
             Ok(Some(done))

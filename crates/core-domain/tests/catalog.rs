@@ -11,7 +11,7 @@ use core_domain::{
     project::UserId,
     store::Store,
     testing::{
-        builders::{an_image, at, caller, project},
+        builders::{an_image, at, caller, cause, project},
         memory::MemoryStore,
     },
 };
@@ -21,17 +21,17 @@ const READER: &[&str] = &["reader"];
 const ADMIN: &[&str] = &["admin", "member", "reader"];
 
 fn cx<'a>(caller: &'a Caller, rules: &'a Rules) -> Context<'a> {
-    Context { caller, rules, now: at(60) }
+    Context { caller, rules, now: at(60), request: "req-60" }
 }
 
 fn world(change: impl FnOnce(&mut Image)) -> (Box<dyn Store>, Image) {
     let store: Box<dyn Store> = Box::new(MemoryStore::default());
     let mut image = an_image("owner");
     change(&mut image);
-    store.write(image.id, |tx| tx.insert_image(&image)).unwrap();
+    store.write(image.id, &cause(0), |tx| tx.insert_image(&image)).unwrap();
     let member =
         Member { status: MemberStatus::Pending, ..Member::offered(image.id, project("guest"), at(0)) };
-    store.write(image.id, |tx| tx.insert_member(&member)).unwrap();
+    store.write(image.id, &cause(0), |tx| tx.insert_member(&member)).unwrap();
     (store, image)
 }
 

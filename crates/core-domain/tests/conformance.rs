@@ -1,8 +1,8 @@
 //! The in-memory store against the suite every store must pass.
 
-use core_domain::{store::Store, testing::memory::MemoryStore};
+use core_domain::testing::{conformance::Records, memory::MemoryStore};
 
-fn with_store(case: &dyn Fn(&dyn Store)) {
+fn with_store(case: &dyn Fn(&dyn Records)) {
     case(&MemoryStore::default());
 }
 

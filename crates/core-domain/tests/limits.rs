@@ -10,7 +10,7 @@ use core_domain::{
     sharing,
     store::Store,
     testing::{
-        builders::{an_image, at, caller, project},
+        builders::{an_image, at, caller, cause, project},
         memory::MemoryStore,
     },
 };
@@ -35,11 +35,11 @@ fn a_limit_is_the_largest_number_that_fits() {
 fn members_are_counted_on_every_addition_admins_included() {
     let store: &dyn Store = &MemoryStore::default();
     let image = an_image("owner");
-    store.write(image.id, |tx| tx.insert_image(&image)).unwrap();
+    store.write(image.id, &cause(0), |tx| tx.insert_image(&image)).unwrap();
     let limits = Limits { members_per_image: Some(2), ..Limits::default() };
     let rules = Rules { limits, ..Rules::default() };
     for who in [caller("owner", &["member"]), caller("ops", &["admin"])] {
-        let cx = Context { caller: &who, rules: &rules, now: at(0) };
+        let cx = Context { caller: &who, rules: &rules, now: at(0), request: "req-0" };
         for member in ["a", "b"] {
             let _ = sharing::add(cx, store, image.id, &project(member));
         }
@@ -56,7 +56,7 @@ fn tags_and_properties_are_counted_on_making_and_on_changing() {
     let limits = Limits { tags_per_image: Some(1), properties_per_image: Some(1), ..Limits::default() };
     let rules = Rules { limits, ..Rules::default() };
     let owner = caller("owner", &["member"]);
-    let cx = Context { caller: &owner, rules: &rules, now: at(0) };
+    let cx = Context { caller: &owner, rules: &rules, now: at(0), request: "req-0" };
     let tagged = |names: &[&str]| NewImage {
         tags: names.iter().map(|name| (*name).to_owned()).collect(),
         ..NewImage::default()

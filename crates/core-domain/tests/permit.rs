@@ -7,7 +7,7 @@ use core_domain::{
     permit::{Permit, Permitted},
     store::Store,
     testing::{
-        builders::{an_image, at, project},
+        builders::{an_image, at, cause, project},
         memory::MemoryStore,
     },
 };
@@ -16,7 +16,7 @@ fn shared(store: &dyn Store) -> core_domain::image::Image {
     let image = an_image("owner");
     let member = Member::offered(image.id, project("guest"), at(1));
     store
-        .write(image.id, |tx| {
+        .write(image.id, &cause(0), |tx| {
             tx.insert_image(&image)?;
             tx.insert_member(&member)
         })
@@ -34,9 +34,9 @@ fn a_change_whose_permit_was_withdrawn_never_was() {
     let store = Permitted::new(&memory, &permit);
     let (store, guest): (&dyn Store, _) = (&store, project("guest"));
     let refused = [
-        store.set_status(&image.access(), &guest, MemberStatus::Accepted, at(2)).map(drop),
-        store.delete_member(&image.access(), &guest).map(drop),
-        store.write(image.id, |tx| tx.delete_image()),
+        store.set_status(&image.access(), &guest, MemberStatus::Accepted, &cause(2)).map(drop),
+        store.delete_member(&image.access(), &guest, &cause(9)).map(drop),
+        store.write(image.id, &cause(0), |tx| tx.delete_image()),
     ];
     for outcome in refused {
         assert!(matches!(outcome, Err(Error::Unavailable(_))), "{outcome:?}");
@@ -50,7 +50,7 @@ fn a_change_that_lasts_cannot_be_given_up() {
     let image = shared(&memory);
     let permit = Permit::default();
     let store = Permitted::new(&memory, &permit);
-    (&store as &dyn Store).write(image.id, |tx| tx.delete_image()).unwrap();
+    (&store as &dyn Store).write(image.id, &cause(0), |tx| tx.delete_image()).unwrap();
     assert!(!permit.withdraw());
     assert_eq!(memory.image(image.id, None).unwrap(), None);
 }
@@ -62,6 +62,6 @@ fn a_change_that_fails_before_it_lasts_leaves_the_permit() {
     let permit = Permit::default();
     let store = Permitted::new(&memory, &permit);
     let again = Member::offered(image.id, project("guest"), at(2));
-    assert!((&store as &dyn Store).write(image.id, |tx| tx.insert_member(&again)).is_err());
+    assert!((&store as &dyn Store).write(image.id, &cause(0), |tx| tx.insert_member(&again)).is_err());
     assert!(permit.withdraw());
 }

@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use core_domain::{
     Error, Result, Rules,
+    event::{Cause, Event},
     image::{Image, ImageAccess, ImageId},
     listing::Listing,
     member::{
@@ -14,9 +14,9 @@ use core_domain::{
     },
     project::ProjectId,
     round::{self, Call, Outcome, SetStatus},
-    store::{MembersPage, Roll, Sight, SightOf, StatusChange, Store, Tx, Viewer},
+    store::{HistoryPage, MembersPage, Roll, Sight, SightOf, StatusChange, Store, Tx, Viewer},
     testing::{
-        builders::{an_image, at, caller, project},
+        builders::{an_image, at, caller, cause, project},
         memory::MemoryStore,
     },
 };
@@ -27,7 +27,7 @@ const PROJECTS: [&str; 3] = ["a", "b", "c"];
 fn shared_with_three(store: &dyn Store) -> ImageId {
     let image = an_image("owner");
     store
-        .write(image.id, |tx| {
+        .write(image.id, &cause(0), |tx| {
             tx.insert_image(&image)?;
             PROJECTS
                 .iter()
@@ -38,8 +38,13 @@ fn shared_with_three(store: &dyn Store) -> ImageId {
 }
 
 fn accepting(image: ImageId, from: &str, of: &str) -> SetStatus {
-    let membership =
-        Call { caller: Arc::new(caller(from, &["member"])), image, what: project(of), now: at(2) };
+    let membership = Call {
+        caller: Arc::new(caller(from, &["member"])),
+        image,
+        what: project(of),
+        now: at(2),
+        request: "req-2".into(),
+    };
     SetStatus { membership, status: Accepted, permit: Arc::default() }
 }
 
@@ -148,12 +153,16 @@ impl Store for Failing {
         Err((self.looks)())
     }
 
+    fn history(&self, _: ImageId, _: &ProjectId, _: HistoryPage) -> Result<Vec<Event>> {
+        Err((self.looks)())
+    }
+
     fn set_status(
         &self,
         _: &ImageAccess,
         _: &ProjectId,
         _: MemberStatus,
-        _: DateTime<Utc>,
+        _: &Cause,
     ) -> Result<Option<Member>> {
         Err((self.writes)())
     }
@@ -162,11 +171,11 @@ impl Store for Failing {
         Err((self.writes)())
     }
 
-    fn delete_member(&self, _: &ImageAccess, _: &ProjectId) -> Result<bool> {
+    fn delete_member(&self, _: &ImageAccess, _: &ProjectId, _: &Cause) -> Result<bool> {
         Err((self.writes)())
     }
 
-    fn begin(&self, _: ImageId) -> Result<Box<dyn Tx + '_>> {
+    fn begin(&self, _: ImageId, _: &Cause) -> Result<Box<dyn Tx + '_>> {
         Err((self.writes)())
     }
 }

@@ -14,7 +14,7 @@ use core_domain::{
     round, sharing,
     store::{MembersPage, Store, Viewer},
     testing::{
-        builders::{an_image, at, caller, project},
+        builders::{an_image, at, caller, cause, project},
         memory::MemoryStore,
     },
 };
@@ -74,18 +74,22 @@ impl Scene {
         }
         let store: Box<dyn Store> = Box::new(MemoryStore::default());
         store
-            .write(image.id, |tx| if kind == Kind::Never { Ok(()) } else { tx.insert_image(&image) })
+            .write(
+                image.id,
+                &cause(0),
+                |tx| if kind == Kind::Never { Ok(()) } else { tx.insert_image(&image) },
+            )
             .unwrap();
         if let Some(status) = guest {
             let mut member = Member::offered(image.id, project("guest"), at(0));
             member.status = status;
-            store.write(image.id, |tx| tx.insert_member(&member)).unwrap();
+            store.write(image.id, &cause(0), |tx| tx.insert_member(&member)).unwrap();
         }
         Self { store, image: image.id, rules: Rules::default() }
     }
 
     fn context<'a>(&'a self, caller: &'a Caller) -> Context<'a> {
-        Context { caller, rules: &self.rules, now: at(60) }
+        Context { caller, rules: &self.rules, now: at(60), request: "req-60" }
     }
 
     fn add(&self, caller: &Caller, member: &str) -> Result<Member> {
@@ -94,7 +98,13 @@ impl Scene {
 
     fn list(&self, caller: &Caller) -> Result<(Vec<Member>, bool)> {
         let alone = sharing::list(self.context(caller), self.store.as_ref(), self.image, None, None);
-        let call = round::Call { caller: Arc::new(caller.clone()), image: self.image, what: (), now: at(60) };
+        let call = round::Call {
+            caller: Arc::new(caller.clone()),
+            image: self.image,
+            what: (),
+            now: at(60),
+            request: "req-60".into(),
+        };
         let together = round::list_members(&self.rules, self.store.as_ref(), &[call]);
         same(alone.map(|(members, _)| members), together).map(|members| (members, false))
     }
@@ -118,7 +128,13 @@ impl Scene {
 
     fn call(&self, caller: &Caller, member: &str) -> round::Call<ProjectId> {
         let caller = Arc::new(caller.clone());
-        round::Call { caller, image: self.image, what: project(member), now: at(60) }
+        round::Call {
+            caller,
+            image: self.image,
+            what: project(member),
+            now: at(60),
+            request: "req-60".into(),
+        }
     }
 
     fn remove(&self, caller: &Caller, member: &str) -> Result<()> {

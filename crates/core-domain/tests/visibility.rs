@@ -13,7 +13,7 @@ use core_domain::{
     sharing,
     store::Store,
     testing::{
-        builders::{an_image, at, project},
+        builders::{an_image, at, cause, project},
         memory::MemoryStore,
     },
 };
@@ -48,7 +48,7 @@ fn world(images: &[Kept]) -> (Box<dyn Store>, Vec<ImageId>) {
         let image =
             Image { owner: kept.owner.map(project), visibility: kept.visibility, ..an_image("nobody") };
         store
-            .write(image.id, |tx| {
+            .write(image.id, &cause(0), |tx| {
                 tx.insert_image(&image)?;
                 for (name, status) in &kept.members {
                     let offer = Member::offered(image.id, project(name), at(0));
@@ -74,15 +74,17 @@ fn listed(
     member_status: MemberStatusFilter,
 ) -> Vec<ImageId> {
     let rules = Rules::default();
-    let cx = Context { caller, rules: &rules, now: at(1) };
+    let cx = Context { caller, rules: &rules, now: at(1), request: "req-1" };
     let ask = |listing: Listing| Ok(Listing { visibility, member_status, limit: 1000, ..listing });
     catalog::list(cx, store, None, ask).unwrap().0.into_iter().map(|image| image.id).collect()
 }
 
 fn is_shown(caller: &Caller, store: &dyn Store, image: ImageId) -> bool {
     let rules = Rules::default();
-    let alone = catalog::show(Context { caller, rules: &rules, now: at(1) }, store, image).is_ok();
-    let call = Call { caller: Arc::new(caller.clone()), image, what: (), now: at(1) };
+    let alone =
+        catalog::show(Context { caller, rules: &rules, now: at(1), request: "req-1" }, store, image).is_ok();
+    let call =
+        Call { caller: Arc::new(caller.clone()), image, what: (), now: at(1), request: "req-1".into() };
     let together = round::show_image(&rules, store, &[call]).pop().flatten().map(|shown| shown.is_ok());
     assert_eq!(together, Some(alone), "in a round");
     alone
@@ -171,7 +173,7 @@ proptest! {
         for roles in [&[][..], &["reader"], &["admin", "member", "reader"]] {
             let nobody = Caller::new(UserId::new("someone"), None, roles);
             let rules = Rules::default();
-            let cx = Context { caller: &nobody, rules: &rules, now: at(1) };
+            let cx = Context { caller: &nobody, rules: &rules, now: at(1), request: "req-1" };
             prop_assert!(catalog::list(cx, store.as_ref(), None, Ok).is_err());
             for id in &ids {
                 prop_assert!(!is_shown(&nobody, store.as_ref(), *id));
@@ -185,7 +187,7 @@ proptest! {
         let rules = Rules::default();
         for name in PROJECTS {
             let caller = reader_in(name);
-            let cx = Context { caller: &caller, rules: &rules, now: at(1) };
+            let cx = Context { caller: &caller, rules: &rules, now: at(1), request: "req-1" };
             for id in &ids {
                 let rows = sharing::list(cx, store.as_ref(), *id, None, None).map(|(rows, _)| rows);
                 let rows = rows.unwrap_or_default();
@@ -205,7 +207,7 @@ proptest! {
         let (store, _) = world(&images);
         let caller = reader_in("a");
         let rules = Rules::default();
-        let cx = Context { caller: &caller, rules: &rules, now: at(1) };
+        let cx = Context { caller: &caller, rules: &rules, now: at(1), request: "req-1" };
         let whole = listed(&caller, store.as_ref(), VisibilityFilter::All, MemberStatusFilter::All);
         let mut gathered = Vec::new();
         let mut marker = None;

@@ -5,6 +5,7 @@ use std::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
+    thread::sleep,
     time::{Duration, Instant},
 };
 
@@ -103,9 +104,14 @@ impl Connection {
         &mut self,
         work: impl FnOnce(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        if self.opening.is_none() || self.is_in_transaction {
-            return work(self);
-        }
+        if self.opening.is_none() || self.is_in_transaction { work(self) } else { self.transaction(work) }
+    }
+
+    /// Runs `work` in a transaction.
+    pub(crate) fn transaction<T>(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
         self.begin()?;
         let done = work(self);
         if done.is_ok() {
@@ -274,6 +280,9 @@ impl AnyConnection {
                 let url = format!("file:{}?mode={mode}", utf8_percent_encode(&path, SPECIAL));
                 let mut sqlite = SqliteConnection::establish(&url)?;
                 prepare(sqlite.batch_execute(&sqlite_session(config, purpose)))?;
+                if purpose == Purpose::Migrating {
+                    prepare(keep_changes_apart(&mut sqlite))?;
+                }
                 Ok(Self::Sqlite(sqlite))
             }
         }
@@ -320,7 +329,22 @@ fn sqlite_session(config: &Config, purpose: Purpose) -> String {
         }
         Purpose::Migrating => 60_000,
     };
-    // WAL: readers see the state before a change while it is under way. FULL: what is committed survives a power cut.
-    let journal = if purpose == Purpose::Looking { "" } else { "PRAGMA journal_mode = WAL;" };
-    format!("PRAGMA busy_timeout = {wait}; PRAGMA foreign_keys = ON; {journal} PRAGMA synchronous = FULL;")
+    // FULL: what is committed survives a power cut.
+    format!("PRAGMA busy_timeout = {wait}; PRAGMA foreign_keys = ON; PRAGMA synchronous = FULL;")
 }
+
+/// Has the file keep its changes beside it, so that readers see the state before a change while it is under way; the
+/// file remembers. SQLite does not wait for others here, whatever its timeout.
+fn keep_changes_apart(sqlite: &mut SqliteConnection) -> QueryResult<()> {
+    let mut tries = 600;
+    loop {
+        match sqlite.batch_execute("PRAGMA journal_mode = WAL") {
+            Err(error) if tries > 0 && error.to_string().contains("locked") => sleep(PAUSE),
+            done => return done,
+        }
+        tries -= 1;
+    }
+}
+
+/// Between two tries of [`keep_changes_apart`].
+const PAUSE: Duration = Duration::from_millis(100);

@@ -3,9 +3,11 @@
 mod config;
 mod connection;
 mod error;
+mod events;
 mod images;
 mod members;
 mod migrate;
+mod outbox;
 mod pool;
 mod pooler;
 mod replica;

@@ -1,25 +1,26 @@
 //! The SQL of memberships.
 
+mod change;
 mod roll;
 
-use chrono::{DateTime, NaiveDateTime, Utc};
+use chrono::NaiveDateTime;
 use core_domain::{
-    image::{Image, ImageAccess, ImageId},
-    member::{Member, MemberStatus},
+    image::{Image, ImageId},
+    member::Member,
     project::ProjectId,
     store::Sight,
 };
-use diesel::{
-    dsl::{case_when, exists},
-    prelude::*,
-};
+use diesel::prelude::*;
 
-pub(crate) use self::roll::roll;
+pub(crate) use self::{
+    change::{delete, set_status},
+    roll::roll,
+};
 use crate::{
     connection::Connection,
     error::{Fault, read},
     images::{access, kept},
-    schema::{Key, coalesce, image_members, images},
+    schema::{Key, image_members, images},
 };
 
 /// What is read of a membership: project, status, times of creation and change.
@@ -81,58 +82,6 @@ pub(crate) fn sight(
     }))
 }
 
-/// That the image still is what `$seen` says. No owner is empty, so that the empty text stands for none.
-macro_rules! image_is {
-    ($seen:expr) => {
-        exists(
-            images::table
-                .filter(images::id.eq(Key($seen.id.uuid())))
-                .filter(images::visibility.eq($seen.visibility.as_str()))
-                .filter(coalesce(images::owner, "").eq($seen.owner.as_ref().map_or("", ProjectId::as_str))),
-        )
-    };
-}
-
-/// [`core_domain::store::Store::set_status`]: one statement.
-pub(crate) fn set_status(
-    connection: &mut Connection,
-    seen: &ImageAccess,
-    member: &ProjectId,
-    status: MemberStatus,
-    now: DateTime<Utc>,
-) -> Result<Option<Member>, Fault> {
-    let new = status.as_str();
-    // All rows are read, there is one at most: SQLite commits when it has given the last one.
-    let changed: Vec<MemberRow> = connection.run(|any| {
-        diesel::update(
-            image_members::table.find((Key(seen.id.uuid()), member.as_str())).filter(image_is!(seen)),
-        )
-        .set((
-            image_members::updated_at
-                .eq(case_when(image_members::status.eq(new), image_members::updated_at).otherwise(kept(now))),
-            image_members::status.eq(new),
-        ))
-        .returning(member_row!())
-        .get_results(any)
-    })?;
-    changed.into_iter().next().map(|row| domain(seen.id, row)).transpose()
-}
-
-/// [`core_domain::store::Store::delete_member`]: one statement.
-pub(crate) fn delete(
-    connection: &mut Connection,
-    seen: &ImageAccess,
-    member: &ProjectId,
-) -> Result<bool, Fault> {
-    let deleted = connection.run(|any| {
-        diesel::delete(
-            image_members::table.find((Key(seen.id.uuid()), member.as_str())).filter(image_is!(seen)),
-        )
-        .execute(any)
-    })?;
-    Ok(deleted > 0)
-}
-
 /// One membership.
 pub(crate) fn find(
     connection: &mut Connection,
@@ -147,6 +96,16 @@ pub(crate) fn find(
             .optional()
     })?;
     found.map(|row| domain(image, row)).transpose()
+}
+
+/// Ends all memberships of an image; they are answered as they were, in no particular order.
+pub(crate) fn delete_all(connection: &mut Connection, image: ImageId) -> Result<Vec<Member>, Fault> {
+    let rows: Vec<MemberRow> = connection.run(|any| {
+        diesel::delete(image_members::table.filter(image_members::image_id.eq(Key(image.uuid()))))
+            .returning(member_row!())
+            .get_results(any)
+    })?;
+    rows.into_iter().map(|row| domain(image, row)).collect()
 }
 
 /// How many members an image has.

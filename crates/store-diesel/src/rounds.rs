@@ -10,7 +10,12 @@ mod rolls;
 mod sights;
 mod statuses;
 
-pub(crate) use self::{images::whole_images, rolls::rolls, sights::sights, statuses::set_statuses};
+pub(crate) use self::{
+    images::whole_images,
+    rolls::rolls,
+    sights::sights,
+    statuses::{set_one_status, set_statuses},
+};
 use crate::error::{Fault, impossible};
 
 /// The place in a list of what Postgres numbers from one.

@@ -134,6 +134,60 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    use diesel::sql_types::*;
+    use crate::schema::Id;
+
+    events (number) {
+        number -> BigInt,
+        id -> Id,
+        place -> Nullable<BigInt>,
+        at -> Timestamp,
+        user_id -> Text,
+        project_id -> Nullable<Text>,
+        request_id -> Text,
+        image_id -> Id,
+        image_name -> Nullable<Text>,
+        owner -> Nullable<Text>,
+        member_id -> Nullable<Text>,
+        deed -> Text,
+        old_status -> Nullable<Text>,
+        new_status -> Nullable<Text>,
+        member_created_at -> Nullable<Timestamp>,
+        image -> Nullable<Text>,
+    }
+}
+
+diesel::table! {
+    event_order (only_row) {
+        only_row -> Bool,
+        last_place -> BigInt,
+        first_number -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    event_sinks (name) {
+        name -> Text,
+        holder -> Text,
+        fence -> BigInt,
+        leased_until -> Double,
+        settled -> BigInt,
+        claimed -> BigInt,
+    }
+}
+
+diesel::table! {
+    event_dead_letters (sink, number) {
+        sink -> Text,
+        number -> BigInt,
+        why -> Text,
+        at -> Timestamp,
+    }
+}
+
+diesel::joinable!(event_dead_letters -> events (number));
+diesel::allow_tables_to_appear_in_same_query!(events, event_order, event_sinks, event_dead_letters);
 diesel::allow_tables_to_appear_in_same_query!(images, image_members, image_tags, image_properties);
 
 #[diesel::declare_sql_function]
@@ -161,7 +215,7 @@ mod tests {
                 debug_query::<Sqlite, _>(&$table::table.select($table::all_columns)).to_string()
             ),*] };
         }
-        columns!(image_ids image_members image_properties image_tags images)
+        columns!(event_dead_letters event_order event_sinks events image_ids image_members image_properties image_tags images)
             .iter()
             .flat_map(|query| {
                 let columns = query.strip_prefix("SELECT ").and_then(|rest| rest.split_once(" FROM "));
@@ -182,7 +236,7 @@ mod tests {
         migrate(&Config::parse(server.url()).expect("a URL"), &mut |_| ()).expect("a schema");
         let in_postgres = server.query(
             "SELECT table_name || '.' || column_name || CASE is_nullable WHEN 'YES' THEN '?' ELSE '' END \
-             FROM information_schema.columns WHERE table_schema = 'public' AND table_name LIKE 'image%' \
+             FROM information_schema.columns WHERE table_schema = 'public' AND table_name SIMILAR TO '(image|event)%' \
              ORDER BY table_name COLLATE \"C\", ordinal_position",
         );
 
@@ -195,7 +249,7 @@ mod tests {
             "(SELECT group_concat(said, ' ') FROM ( \
                SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS said \
                FROM sqlite_master t, pragma_table_info(t.name) c \
-               WHERE t.type = 'table' AND t.name LIKE 'image%' ORDER BY t.name, c.cid))",
+               WHERE t.type = 'table' AND (t.name LIKE 'image%' OR t.name LIKE 'event%') ORDER BY t.name, c.cid))",
         ))
         .get_result(&mut sqlite)
         .expect("the columns");

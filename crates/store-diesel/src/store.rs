@@ -1,20 +1,23 @@
 //! The seam: each call of `core_domain::store` and the SQL that answers it.
 
-use chrono::{DateTime, Utc};
+use std::sync::LazyLock;
+
 use core_domain::{
     Result,
     error::Conflict,
+    event::{Cause, Deed, Event},
     image::{Image, ImageAccess, ImageId},
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{MembersPage, Roll, Sight, SightOf, StatusChange, Store, Tx, Viewer},
+    store::{HistoryPage, MembersPage, Roll, Sight, SightOf, StatusChange, Store, Tx, Viewer},
 };
 
 use crate::{
     config::Config,
     connection::Purpose,
     error::{Fault, impossible},
+    events::{self, MemberDeed},
     images, members,
     pool::{Figures, Loan, Pool, Use},
     replica::{Replica, ReplicaFigures},
@@ -25,8 +28,13 @@ use crate::{
 pub struct DieselStore {
     pool: Pool,
     rounds: Pool,
+    /// For those who tell of events; opened when there is one.
+    pub(crate) telling: LazyLock<Pool, Box<dyn FnOnce() -> Pool + Send>>,
     replica: Option<Replica>,
 }
+
+/// Connections for those who tell of events: each needs one now and then.
+const TELLING: u32 = 2;
 
 /// Connections for rounds, beside those of `Config::pool_size`: one for each kind of call that has them.
 const ROUNDS: u32 = 4;
@@ -41,7 +49,10 @@ impl DieselStore {
         let config = config.checked()?;
         let pool = Pool::open(config, Purpose::Calls, config.pool_size);
         let rounds = Pool::open(config, Purpose::Rounds, ROUNDS);
-        Ok(Self { pool, rounds, replica: Replica::watch(config)? })
+        let own = config.clone();
+        let telling: Box<dyn FnOnce() -> Pool + Send> =
+            Box::new(move || Pool::open(&own, Purpose::Calls, TELLING));
+        Ok(Self { pool, rounds, telling: LazyLock::new(telling), replica: Replica::watch(config)? })
     }
 
     /// How many connections there are now.
@@ -93,15 +104,19 @@ impl Store for DieselStore {
         Ok(self.pool.read(|connection| images::list(connection, listing))?)
     }
 
+    fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage) -> Result<Vec<Event>> {
+        Ok(self.pool.read(|connection| events::history(connection, image, member, page))?)
+    }
+
     fn set_status(
         &self,
         seen: &ImageAccess,
         member: &ProjectId,
         status: MemberStatus,
-        now: DateTime<Utc>,
+        cause: &Cause,
     ) -> Result<Option<Member>> {
         let mut connection = self.pool.lend(Use::Write)?;
-        Ok(members::set_status(&mut connection, seen, member, status, now)?)
+        Ok(members::set_status(&mut connection, &StatusChange { seen, member, status, cause })?)
     }
 
     fn set_statuses(&self, changes: &[StatusChange<'_>]) -> Result<Vec<Option<Member>>> {
@@ -109,15 +124,22 @@ impl Store for DieselStore {
         Ok(rounds::set_statuses(&mut connection, changes)?)
     }
 
-    fn delete_member(&self, seen: &ImageAccess, member: &ProjectId) -> Result<bool> {
+    fn delete_member(&self, seen: &ImageAccess, member: &ProjectId, cause: &Cause) -> Result<bool> {
         let mut connection = self.pool.lend(Use::Write)?;
-        Ok(members::delete(&mut connection, seen, member)?)
+        Ok(members::delete(&mut connection, seen, member, cause)?)
     }
 
-    fn begin(&self, image: ImageId) -> Result<Box<dyn Tx + '_>> {
+    fn begin(&self, image: ImageId, cause: &Cause) -> Result<Box<dyn Tx + '_>> {
         let connection = self.pool.begin()?;
-        let mut change =
-            Change { image, connection, is_held: false, known: None, is_open: true, has_failed: false };
+        let mut change = Change {
+            image,
+            cause: cause.clone(),
+            connection,
+            is_held: false,
+            known: None,
+            is_open: true,
+            has_failed: false,
+        };
         change.hold()?;
         Ok(Box::new(change))
     }
@@ -126,6 +148,7 @@ impl Store for DieselStore {
 /// A change of one image: a transaction that holds the image's row.
 struct Change {
     image: ImageId,
+    cause: Cause,
     connection: Loan,
     /// An image that is not there cannot be held. Once it is seen it must be, or two could change it.
     is_held: bool,
@@ -159,6 +182,18 @@ impl Change {
     }
 }
 
+impl Change {
+    fn tell_of_image(&mut self, image: &Image, deed: Deed) -> Result<(), Fault> {
+        let kept = events::keep_of_image(&mut self.connection, &self.cause, image, deed);
+        self.note(kept)
+    }
+
+    fn tell_of_members(&mut self, image: &Image, deeds: &[MemberDeed<'_>]) -> Result<(), Fault> {
+        let kept = events::keep_of_members(&mut self.connection, &self.cause, image, deeds);
+        self.note(kept)
+    }
+}
+
 impl Tx for Change {
     fn image(&mut self) -> Result<Option<Image>> {
         Ok(self.known()?.cloned())
@@ -169,7 +204,7 @@ impl Tx for Change {
         self.note(inserted).map_err(|fault| fault.taken_as(Conflict::Image(image.id)))?;
         self.is_held = true;
         self.known = Some(image.clone());
-        Ok(())
+        Ok(self.tell_of_image(image, Deed::Create)?)
     }
 
     fn update_image(&mut self, image: &Image) -> Result<()> {
@@ -178,14 +213,20 @@ impl Tx for Change {
         let updated = images::update(&mut self.connection, &before, image);
         self.note(updated)?;
         self.known = Some(image.clone());
-        Ok(())
+        Ok(self.tell_of_image(image, Deed::Update)?)
     }
 
     fn delete_image(&mut self) -> Result<()> {
+        let Some(image) = self.known()?.cloned() else { return Ok(()) };
+        let deleted = members::delete_all(&mut self.connection, self.image);
+        let mut ended = self.note(deleted)?;
+        ended.sort_by(|a, b| (a.created_at, &a.project).cmp(&(b.created_at, &b.project)));
+        let end = |member| MemberDeed { deed: Deed::Delete, member, old: Some(member.status), new: None };
+        self.tell_of_members(&image, &ended.iter().map(end).collect::<Vec<_>>())?;
         let deleted = images::delete(&mut self.connection, self.image);
         self.note(deleted)?;
         self.known = None;
-        Ok(())
+        Ok(self.tell_of_image(&image, Deed::Delete)?)
     }
 
     fn member(&mut self, project: &ProjectId) -> Result<Option<Member>> {
@@ -209,7 +250,9 @@ impl Tx for Change {
             self.known()?.cloned().ok_or_else(|| impossible("a member of an image that is not there"))?;
         let inserted = members::insert(&mut self.connection, &image, member);
         let taken = || Conflict::Member(member.image, member.project.clone());
-        self.note(inserted).map_err(|fault| fault.taken_as(taken()))
+        self.note(inserted).map_err(|fault| fault.taken_as(taken()))?;
+        let deed = MemberDeed { deed: Deed::Create, member, old: None, new: Some(member.status) };
+        Ok(self.tell_of_members(&image, &[deed])?)
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {

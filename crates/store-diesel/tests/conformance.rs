@@ -2,11 +2,11 @@
 #![allow(clippy::expect_used, reason = "a panic is how a test reports")]
 
 mod postgres {
-    use core_domain::store::Store;
+    use core_domain::testing::conformance::Records;
     use store_diesel::{Config, DieselStore, migrate};
     use testbed::Postgres;
 
-    fn with_store(case: &dyn Fn(&dyn Store)) {
+    fn with_store(case: &dyn Fn(&dyn Records)) {
         let database = Postgres::shared().database();
         let config = Config::parse(database.url()).expect("a URL");
         migrate(&config, &mut |_| ()).expect("a schema");
@@ -17,11 +17,11 @@ mod postgres {
 }
 
 mod postgres_behind_pgbouncer {
-    use core_domain::store::Store;
+    use core_domain::testing::conformance::Records;
     use store_diesel::{Config, DieselStore, Pooler, migrate};
     use testbed::{PgBouncer, Postgres};
 
-    fn with_store(case: &dyn Fn(&dyn Store)) {
+    fn with_store(case: &dyn Fn(&dyn Records)) {
         let database = Postgres::shared().database();
         migrate(&Config::parse(database.url()).expect("a URL"), &mut |_| ()).expect("a schema");
         let mut config = Config::parse(&PgBouncer::shared().url(&database)).expect("a URL");
@@ -35,10 +35,10 @@ mod postgres_behind_pgbouncer {
 }
 
 mod sqlite {
-    use core_domain::store::Store;
+    use core_domain::testing::conformance::Records;
     use store_diesel::{Config, DieselStore, migrate};
 
-    fn with_store(case: &dyn Fn(&dyn Store)) {
+    fn with_store(case: &dyn Fn(&dyn Records)) {
         let directory = tempfile::tempdir().expect("a directory");
         // A name with everything in it that could mean something in a URI.
         let path = directory.path().join("records of vitrine%20#1?.db");

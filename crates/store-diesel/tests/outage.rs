@@ -11,7 +11,7 @@ use core_domain::{
     image::{Image, ImageId},
     member::{Member, MemberStatus},
     store::Store,
-    testing::builders::{an_image, at, project},
+    testing::builders::{an_image, at, cause, project},
 };
 use store_diesel::{Config, DieselStore, migrate};
 use testbed::{
@@ -32,7 +32,7 @@ fn with_an_image(config: &Config) -> (DieselStore, Image) {
     let store = DieselStore::open(config).expect("a store");
     let image = an_image("owner");
     let stored: &dyn Store = &store;
-    stored.write(image.id, |tx| tx.insert_image(&image)).expect("an image");
+    stored.write(image.id, &cause(0), |tx| tx.insert_image(&image)).expect("an image");
     (store, image)
 }
 
@@ -64,15 +64,17 @@ fn a_server_that_dies_is_reported_soon_and_found_again_by_itself() {
     let (store, image) = with_an_image(&config(&database));
     let member = Member::offered(image.id, project("p"), at(3));
 
-    let mut under_way = store.begin(image.id).expect("a change");
+    let mut under_way = store.begin(image.id, &cause(0)).expect("a change");
     under_way.insert_member(&member).expect("a membership");
     postgres.kill();
     is_away("a commit", || under_way.commit());
     is_away("a ping", || store.ping());
     is_away("a read", || find(&store, image.id));
-    is_away("a change", || store.begin(image.id).map(drop));
-    is_away("a status", || store.set_status(&image.access(), &member.project, MemberStatus::Accepted, at(4)));
-    is_away("a removal", || store.delete_member(&image.access(), &member.project));
+    is_away("a change", || store.begin(image.id, &cause(0)).map(drop));
+    is_away("a status", || {
+        store.set_status(&image.access(), &member.project, MemberStatus::Accepted, &cause(4))
+    });
+    is_away("a removal", || store.delete_member(&image.access(), &member.project, &cause(9)));
 
     // Nobody waits for long once it is known: those behind would wait as well.
     is_away("many reads", || (0..40).map(|_| find(&store, image.id)).reduce(|_, last| last).expect("a read"));
@@ -103,7 +105,7 @@ fn a_change_does_not_notice_that_its_connection_was_ended_before() {
     for number in 0..3 {
         end_all_connections(&database);
         let member = Member::offered(image.id, project(&format!("p{number}")), at(3));
-        let mut tx = store.begin(image.id).expect("a change");
+        let mut tx = store.begin(image.id, &cause(0)).expect("a change");
         tx.insert_member(&member).expect("a membership");
         tx.commit().expect("an end");
     }
@@ -113,7 +115,7 @@ fn a_change_does_not_notice_that_its_connection_was_ended_before() {
 fn a_change_whose_connection_is_ended_never_was() {
     let database = Postgres::shared().database();
     let (store, image) = with_an_image(&config(&database));
-    let mut tx = store.begin(image.id).expect("a change");
+    let mut tx = store.begin(image.id, &cause(0)).expect("a change");
     tx.insert_member(&Member::offered(image.id, project("p"), at(3))).expect("a membership");
     end_all_connections(&database);
     is_away("a count", || tx.count_members());
@@ -121,7 +123,7 @@ fn a_change_whose_connection_is_ended_never_was() {
     let sight = store.sight(image.id, None, &project("p")).expect("a look").expect("the image");
     assert_eq!(sight.member, None);
     // Nor can a change be kept of which a part failed.
-    let mut tx = store.begin(image.id).expect("a change");
+    let mut tx = store.begin(image.id, &cause(0)).expect("a change");
     tx.insert_member(&Member::offered(image.id, project("p"), at(3))).expect("a membership");
     assert!(tx.insert_member(&Member::offered(image.id, project("p"), at(3))).is_err());
     assert!(matches!(tx.commit(), Err(Error::Internal(_))));
@@ -133,13 +135,13 @@ fn whoever_waits_too_long_for_an_image_is_told_so() {
     let mut config = config(&database);
     config.lock_timeout = Duration::from_millis(300);
     let (store, image) = with_an_image(&config);
-    let held = store.begin(image.id).expect("a change");
-    is_away("a second change", || store.begin(image.id).map(drop));
+    let held = store.begin(image.id, &cause(0)).expect("a change");
+    is_away("a second change", || store.begin(image.id, &cause(0)).map(drop));
     // Another image is nobody's business, and a read waits for nobody.
-    drop(store.begin(ImageId::random()).expect("another change"));
+    drop(store.begin(ImageId::random(), &cause(0)).expect("another change"));
     assert!(find(&store, image.id).expect("a look"));
     drop(held);
-    drop(store.begin(image.id).expect("a change"));
+    drop(store.begin(image.id, &cause(0)).expect("a change"));
 }
 
 #[test]
@@ -149,15 +151,15 @@ fn an_image_made_while_a_change_of_it_is_under_way_is_held_before_it_is_shown() 
     config.lock_timeout = Duration::from_millis(300);
     let (store, _) = with_an_image(&config);
     let image = an_image("owner");
-    let mut early = store.begin(image.id).expect("a change of what is not there");
+    let mut early = store.begin(image.id, &cause(0)).expect("a change of what is not there");
     assert_eq!(early.image().expect("a look"), None);
-    let mut maker = store.begin(image.id).expect("a change");
+    let mut maker = store.begin(image.id, &cause(0)).expect("a change");
     maker.insert_image(&image).expect("a new image");
     maker.commit().expect("an end");
-    let held = store.begin(image.id).expect("a change");
+    let held = store.begin(image.id, &cause(0)).expect("a change");
     is_away("a look at an image that another holds", || early.image());
     drop((early, held));
-    let mut late = store.begin(image.id).expect("a change");
+    let mut late = store.begin(image.id, &cause(0)).expect("a change");
     assert_eq!(late.image().expect("a look"), Some(image));
 }
 
@@ -167,8 +169,8 @@ fn a_statement_that_takes_too_long_is_ended() {
     let mut config = config(&database);
     config.statement_timeout = Duration::from_millis(300);
     let (store, image) = with_an_image(&config);
-    let held = store.begin(image.id).expect("a change");
-    is_away("a second change", || store.begin(image.id).map(drop));
+    let held = store.begin(image.id, &cause(0)).expect("a change");
+    is_away("a second change", || store.begin(image.id, &cause(0)).map(drop));
     drop(held);
 }
 
@@ -179,7 +181,7 @@ fn whoever_gets_no_connection_is_told_so() {
     config.pool_size = 1;
     config.connection_timeout = Duration::from_millis(300);
     let (store, image) = with_an_image(&config);
-    let held = store.begin(image.id).expect("a change");
+    let held = store.begin(image.id, &cause(0)).expect("a change");
     let figures = store.figures();
     assert_eq!((figures.size, figures.open, figures.idle), (1, 1, 0));
     is_away("a read", || find(&store, image.id));

@@ -2,7 +2,7 @@
 //! needs two images in one place.
 #![allow(clippy::expect_used, reason = "a panic is how a test reports")]
 
-use core_domain::store::Store;
+use core_domain::testing::conformance::Records;
 use store_diesel::{Config, DieselStore, migrate};
 use testbed::{Database, Postgres};
 
@@ -15,7 +15,7 @@ fn split(database: &Database<'_>) -> Config {
     config
 }
 
-fn with_store(case: &dyn Fn(&dyn Store)) {
+fn with_store(case: &dyn Fn(&dyn Records)) {
     let database = Postgres::shared().database();
     case(&DieselStore::open(&split(&database)).expect("a store"));
 }

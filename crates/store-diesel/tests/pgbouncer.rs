@@ -11,7 +11,7 @@ use core_domain::{
     image::{Image, ImageId},
     member::Member,
     store::Store,
-    testing::builders::{an_image, at, project},
+    testing::builders::{an_image, at, cause, project},
 };
 use store_diesel::{Config, DieselStore, Pooler, SchemaState, migrate, schema_state, shares_sessions};
 use testbed::{Database, PgBouncer, Postgres, patience, postgres::Durability};
@@ -35,7 +35,7 @@ fn with_an_image(config: &Config) -> (DieselStore, Image) {
     let store = DieselStore::open(config).expect("a store");
     let image = an_image("owner");
     let stored: &dyn Store = &store;
-    stored.write(image.id, |tx| tx.insert_image(&image)).expect("an image");
+    stored.write(image.id, &cause(0), |tx| tx.insert_image(&image)).expect("an image");
     (store, image)
 }
 
@@ -86,11 +86,11 @@ fn timeouts_come_with_every_transaction_and_stay_in_none() {
     let mut config = behind(&pgbouncer, &database);
     config.lock_timeout = Duration::from_millis(300);
     let (store, image) = with_an_image(&config);
-    let held = store.begin(image.id).expect("a change");
-    is_away_after(config.lock_timeout, || store.begin(image.id).map(drop));
+    let held = store.begin(image.id, &cause(0)).expect("a change");
+    is_away_after(config.lock_timeout, || store.begin(image.id, &cause(0)).map(drop));
     assert!(find(&store, image.id).expect("a look"));
     drop(held);
-    drop(store.begin(image.id).expect("a change"));
+    drop(store.begin(image.id, &cause(0)).expect("a change"));
 
     // The same sessions as somebody else finds them.
     let left = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout'), \
@@ -102,8 +102,8 @@ fn timeouts_come_with_every_transaction_and_stay_in_none() {
     config.lock_timeout = Duration::from_secs(5);
     config.statement_timeout = Duration::from_millis(300);
     let impatient = DieselStore::open(&config).expect("a store");
-    let held = store.begin(image.id).expect("a change");
-    is_away_after(config.statement_timeout, || impatient.begin(image.id).map(drop));
+    let held = store.begin(image.id, &cause(0)).expect("a change");
+    is_away_after(config.statement_timeout, || impatient.begin(image.id, &cause(0)).map(drop));
     drop(held);
 }
 
@@ -114,10 +114,10 @@ fn a_change_that_falls_silent_is_ended_and_holds_its_image_no_longer() {
     let (store, image) = with_an_image(&config);
     config.idle_in_transaction_timeout = Duration::from_millis(300);
     let silent = DieselStore::open(&config).expect("a store");
-    let mut held = silent.begin(image.id).expect("a change");
+    let mut held = silent.begin(image.id, &cause(0)).expect("a change");
     held.insert_member(&Member::offered(image.id, project("p"), at(3))).expect("a membership");
     // It waits for the image for as long as the other is silent.
-    drop(store.begin(image.id).expect("a change"));
+    drop(store.begin(image.id, &cause(0)).expect("a change"));
     assert!(matches!(held.commit(), Err(Error::Unavailable(_))));
     let sight = store.sight(image.id, None, &project("p")).expect("a look").expect("the image");
     assert_eq!(sight.member, None);
@@ -132,19 +132,19 @@ fn a_pooler_or_a_server_that_dies_is_reported_soon_and_found_again() {
     let back = || {
         patience::until("the store to find the server again", Duration::from_secs(15), || store.ping().ok());
         assert!(find(&store, image.id).expect("a look"));
-        drop(store.begin(image.id).expect("a change"));
+        drop(store.begin(image.id, &cause(0)).expect("a change"));
     };
 
     pgbouncer.kill();
     is_away_after(Duration::ZERO, || find(&store, image.id).map(drop));
-    is_away_after(Duration::ZERO, || store.begin(image.id).map(drop));
+    is_away_after(Duration::ZERO, || store.begin(image.id, &cause(0)).map(drop));
     pgbouncer.start();
     back();
 
     postgres.kill();
     // Whoever asks first waits with PgBouncer for the server, for its query_wait_timeout.
     is_away_after(Duration::from_secs(2), || find(&store, image.id).map(drop));
-    is_away_after(Duration::ZERO, || store.begin(image.id).map(drop));
+    is_away_after(Duration::ZERO, || store.begin(image.id, &cause(0)).map(drop));
     is_away_after(Duration::ZERO, || store.ping());
     postgres.start();
     back();
@@ -157,9 +157,9 @@ fn whoever_gets_no_session_of_the_pooler_is_told_so() {
     let mut config = behind(&pgbouncer, &database);
     config.idle_in_transaction_timeout = Duration::from_secs(60);
     let (store, image) = with_an_image(&config);
-    let held = store.begin(image.id).expect("a change");
+    let held = store.begin(image.id, &cause(0)).expect("a change");
     // PgBouncer waits five seconds (query_wait_timeout), once.
-    is_away_after(Duration::from_secs(5), || store.begin(ImageId::random()).map(drop));
+    is_away_after(Duration::from_secs(5), || store.begin(ImageId::random(), &cause(0)).map(drop));
     drop(held);
     assert!(find(&store, image.id).expect("a look"));
 }

@@ -11,7 +11,7 @@ use core_domain::{
     image::ImageId,
     listing::Listing,
     store::Store,
-    testing::builders::{an_image, project},
+    testing::builders::{an_image, cause, project},
 };
 use store_diesel::{Config, DieselStore, ReplicaFigures, migrate};
 use testbed::{Database, Postgres, patience, postgres::Durability};
@@ -65,7 +65,7 @@ impl<'a> Pair<'a> {
     fn make(&self) -> ImageId {
         let image = an_image("owner");
         let store: &dyn Store = &self.store;
-        store.write(image.id, |tx| tx.insert_image(&image)).expect("an image");
+        store.write(image.id, &cause(0), |tx| tx.insert_image(&image)).expect("an image");
         image.id
     }
 

@@ -7,7 +7,7 @@ use core_domain::{
     Result,
     member::{Member, MemberStatus},
     store::{StatusChange, Store},
-    testing::builders::{an_image, at, project},
+    testing::builders::{an_image, at, cause, project},
 };
 use store_diesel::{Config, DieselStore, migrate};
 use testbed::Postgres;
@@ -22,21 +22,22 @@ fn a_membership_that_somebody_holds_keeps_no_other_waiting() -> Result<()> {
     let store: &dyn Store = &store;
     let images = ["owner", "owner", "owner"].map(an_image);
     for image in &images {
-        store.write(image.id, |tx| {
+        store.write(image.id, &cause(0), |tx| {
             tx.insert_image(image)?;
             tx.insert_member(&Member::offered(image.id, project("p"), at(1)))
         })?;
     }
     let (seen, member) = (images.each_ref().map(|image| image.access()), project("p"));
+    let accepted = cause(2);
     let changes = seen.each_ref().map(|seen| StatusChange {
         seen,
         member: &member,
         status: MemberStatus::Accepted,
-        now: at(2),
+        cause: &accepted,
     });
 
     // Whoever deletes an image holds its memberships until the end.
-    let mut deletion = store.begin(images[1].id)?;
+    let mut deletion = store.begin(images[1].id, &cause(0))?;
     deletion.delete_image()?;
     let start = Instant::now();
     let answers = store.set_statuses(&changes)?;

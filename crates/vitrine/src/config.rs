@@ -3,6 +3,7 @@
 //! The keys are the fields of [`Config`]. In the environment `keystone.auth_url` is `VITRINE_KEYSTONE__AUTH_URL`. Every
 //! `…_file` names a file with a secret, for the key without `_file`.
 
+mod events;
 pub(crate) mod layers;
 mod parts;
 mod value;
@@ -11,6 +12,7 @@ use std::{fs, net::SocketAddr, path::PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::events::host;
 use self::value::{Secret, number};
 
 /// Why the program does not start: names the key and says what would be right.
@@ -50,6 +52,7 @@ pub(crate) struct Config {
     pub(crate) database: Database,
     pub(crate) keystone: Keystone,
     pub(crate) sharing: Sharing,
+    pub(crate) events: Events,
     pub(crate) limits: LimitKeys,
     pub(crate) tls: TlsKeys,
     pub(crate) log: Log,
@@ -148,6 +151,50 @@ pub(crate) enum PrivateImagesWord {
     Forbid,
 }
 
+/// `events.*`: who is told of changes; nobody, if all are empty.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Events {
+    /// `amqp://…` or `amqps://…`, several separated by spaces.
+    pub(crate) rabbitmq_url: Secret,
+    pub(crate) rabbitmq_url_file: PathBuf,
+    pub(crate) rabbitmq_exchange: String,
+    /// The routing key and the queue are `TOPIC.info`.
+    pub(crate) rabbitmq_topic: String,
+    /// `durable`, `quorum` or `transient`: what is made if there is nothing yet.
+    pub(crate) rabbitmq_queues: QueuesWord,
+    /// Certificates of the only authorities to trust, as PEM; the system's if empty.
+    pub(crate) rabbitmq_ca_file: PathBuf,
+    /// Who tells, for those who are told; `image.` and the host's name if empty.
+    pub(crate) publisher_id: String,
+    /// Addresses that are called, separated by spaces.
+    pub(crate) webhook_urls: Secret,
+    pub(crate) webhook_urls_file: PathBuf,
+    /// What calls are signed with.
+    pub(crate) webhook_secret: Secret,
+    pub(crate) webhook_secret_file: PathBuf,
+    /// How old an event may be, in seconds, before it is given up.
+    #[serde(deserialize_with = "number")]
+    pub(crate) webhook_patience: u64,
+    /// A file, or `stdout`.
+    pub(crate) audit_log: String,
+    /// How long a server that ended without notice is waited for, in seconds.
+    #[serde(deserialize_with = "number")]
+    pub(crate) lease: u64,
+    /// How long events are kept for histories; 0: for ever.
+    #[serde(deserialize_with = "number")]
+    pub(crate) keep_days: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum QueuesWord {
+    #[default]
+    Durable,
+    Quorum,
+    Transient,
+}
+
 /// `limits.*`; -1 is unlimited where it says so.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -231,6 +278,7 @@ impl Default for Config {
             database: Database::default(),
             keystone: Keystone::default(),
             sharing: Sharing::default(),
+            events: Events::default(),
             limits: LimitKeys::default(),
             tls: TlsKeys::default(),
             log: Log::default(),
@@ -283,6 +331,28 @@ impl Default for Keystone {
     }
 }
 
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            rabbitmq_url: Secret::default(),
+            rabbitmq_url_file: PathBuf::new(),
+            rabbitmq_exchange: "glance".to_owned(),
+            rabbitmq_topic: "notifications".to_owned(),
+            rabbitmq_queues: QueuesWord::Durable,
+            rabbitmq_ca_file: PathBuf::new(),
+            publisher_id: String::new(),
+            webhook_urls: Secret::default(),
+            webhook_urls_file: PathBuf::new(),
+            webhook_secret: Secret::default(),
+            webhook_secret_file: PathBuf::new(),
+            webhook_patience: 4 * 3600,
+            audit_log: String::new(),
+            lease: 10,
+            keep_days: 400,
+        }
+    }
+}
+
 impl Default for LimitKeys {
     fn default() -> Self {
         Self {
@@ -330,6 +400,9 @@ impl Config {
             ("keystone.revocation_poll", long(self.keystone.revocation_poll), 0, 3600),
             ("keystone.calls_at_once", whole(self.keystone.calls_at_once), 1, 1000),
             ("keystone.calls_waiting", whole(self.keystone.calls_waiting), 0, 100_000),
+            ("events.webhook_patience", long(self.events.webhook_patience), 1, 30 * 86_400),
+            ("events.lease", long(self.events.lease), 1, 300),
+            ("events.keep_days", i64::from(self.events.keep_days), 0, 36_500),
             ("limits.members_per_image", limits.members_per_image, -1, i64::MAX),
             ("limits.properties_per_image", limits.properties_per_image, -1, i64::MAX),
             ("limits.tags_per_image", limits.tags_per_image, -1, i64::MAX),
@@ -353,11 +426,14 @@ impl Config {
     /// # Errors
     /// A file that cannot be read, or a secret that is given twice.
     pub(crate) fn read_secrets(&mut self) -> Result<(), BadConfig> {
-        let Self { database, keystone, .. } = self;
+        let Self { database, keystone, events, .. } = self;
         let secrets = [
             ("database.url", &mut database.url, &database.url_file),
             ("database.replica_url", &mut database.replica_url, &database.replica_url_file),
             ("database.migrate_url", &mut database.migrate_url, &database.migrate_url_file),
+            ("events.rabbitmq_url", &mut events.rabbitmq_url, &events.rabbitmq_url_file),
+            ("events.webhook_urls", &mut events.webhook_urls, &events.webhook_urls_file),
+            ("events.webhook_secret", &mut events.webhook_secret, &events.webhook_secret_file),
             ("keystone.password", &mut keystone.password, &keystone.password_file),
             (
                 "keystone.application_credential_secret",

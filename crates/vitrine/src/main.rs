@@ -2,6 +2,7 @@
 
 mod config;
 mod connections;
+mod dead_letters;
 mod dev;
 mod metrics;
 mod migrate;
@@ -10,6 +11,7 @@ mod serve;
 mod session;
 mod signals;
 mod telemetry;
+mod telling;
 mod tls;
 
 use std::{
@@ -51,6 +53,9 @@ enum Command {
     ///
     /// Reads files, but asks neither the database nor Keystone.
     CheckConfig(Settings),
+    /// List events that somebody could not be told of, tell them again, or let them go
+    #[command(subcommand)]
+    DeadLetters(dead_letters::DeadLetters),
     /// Try it out on this machine: SQLite, a built-in identity with demo projects, no configuration
     ///
     /// Listens on loopback only. Prints a session to paste: share an image, accept it, list it.
@@ -145,6 +150,7 @@ fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Migrate(settings) => migrate::migrate(&settings.config()?),
         Command::CheckConfig(settings) => check_config(&settings),
+        Command::DeadLetters(deed) => dead_letters::run(&deed),
         Command::Dev(dev) => dev::dev(&dev),
     }
 }
@@ -165,6 +171,7 @@ fn check_config(settings: &Settings) -> Result<(), Failure> {
     auth_keystone::Keystone::new(&tokens).map_err(|invalid| BadConfig::new(invalid.key, invalid.reason))?;
     config.api()?;
     config.metrics()?;
+    config.sinks()?;
     tls::Tls::of(&config.tls)?;
     telemetry::check(&config.log)?;
     print("\nThis can be used. Neither the database nor Keystone was asked.\n")

@@ -5,6 +5,7 @@ use std::{fmt::Write as _, net::TcpListener, sync::Arc};
 use actix_web::{App, HttpResponse, HttpServer, dev::Server, http::header, web};
 use auth_keystone::{Histogram, Keystone, LATENCY_BOUNDS};
 use prometheus::{Registry, TextEncoder};
+use relay::{Figures, Relay};
 use store_diesel::{DieselStore, ReplicaFigures};
 
 use crate::Failure;
@@ -14,6 +15,7 @@ pub(crate) struct Shown {
     pub(crate) registry: Registry,
     pub(crate) tokens: Keystone,
     pub(crate) store: Arc<DieselStore>,
+    pub(crate) events: Arc<Relay>,
 }
 
 /// Serves `/metrics` on this port.
@@ -22,8 +24,10 @@ pub(crate) struct Shown {
 /// A listener that cannot be used.
 pub(crate) fn server(listener: TcpListener, shown: Shown) -> Result<Server, Failure> {
     let shown = web::Data::new(shown);
-    let server =
-        HttpServer::new(move || App::new().app_data(shown.clone()).route("/metrics", web::get().to(metrics)));
+    let server = HttpServer::new(move || {
+        let app = App::new().app_data(shown.clone());
+        app.route("/metrics", web::get().to(metrics)).route("/metrics", web::head().to(metrics))
+    });
     let server = server.workers(1).disable_signals().shutdown_timeout(1).listen(listener);
     Ok(server.map_err(|error| Failure::other("cannot serve metrics", error))?.run())
 }
@@ -36,6 +40,7 @@ async fn metrics(shown: web::Data<Shown>) -> HttpResponse {
     if let Some(figures) = shown.store.replica_figures() {
         replica(&mut text, figures);
     }
+    events(&mut text, &shown.events.figures());
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))
         .body(text)
@@ -213,4 +218,37 @@ fn replica(text: &mut String, figures: ReplicaFigures) {
             ("{by=\"primary\",because=\"failed\"}", figures.failed as f64),
         ],
     );
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts below 2^53 are exact")]
+fn events(text: &mut String, sinks: &[(String, Figures)]) {
+    type Value = fn(&Figures) -> f64;
+    let shown: [(&str, &str, &str, Value); 6] = [
+        ("gauge", "vitrine_events_waiting", "Events that a sink was not told of yet.", |of| {
+            of.waiting as f64
+        }),
+        ("gauge", "vitrine_events_age_seconds", "How old the oldest of them is.", |of| of.age.as_secs_f64()),
+        ("gauge", "vitrine_events_dead_letters", "Events that a sink could not be told of.", |of| {
+            of.dead as f64
+        }),
+        ("counter", "vitrine_events_told_total", "Events this process told a sink of.", |of| of.told as f64),
+        (
+            "counter",
+            "vitrine_events_failures_total",
+            "Tries of this process to tell a sink that failed.",
+            |of| of.failures as f64,
+        ),
+        ("gauge", "vitrine_events_leased", "1 while this process is who tells a sink.", |of| {
+            f64::from(u8::from(of.leased))
+        }),
+    ];
+    if sinks.is_empty() {
+        return;
+    }
+    for (kind, name, help, value) in shown {
+        let labels: Vec<_> =
+            sinks.iter().map(|(sink, of)| (format!("{{sink=\"{sink}\"}}"), value(of))).collect();
+        let values: Vec<_> = labels.iter().map(|(labels, value)| (labels.as_str(), *value)).collect();
+        figure(text, kind, name, help, &values);
+    }
 }

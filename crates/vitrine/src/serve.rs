@@ -15,6 +15,7 @@ use crate::{
     metrics::{self, Shown},
     migrate,
     signals::Signals,
+    telling::Telling,
     tls::Tls,
 };
 
@@ -27,6 +28,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many clients a worker agrees with at once: far more than do so in earnest, so that those who never finish, each
 /// for as long as that time, do not keep out the others.
 const HANDSHAKES: usize = 8192;
+
+/// How long is waited at the end for leases to be given back.
+const LEASES_BACK: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM.
 ///
@@ -92,6 +96,7 @@ pub(crate) async fn run(
         figures,
     ));
 
+    let telling = Telling::start(config, &store)?;
     connections::take_all_files();
     connections::let_go_of_those_who_never_read(&listener, Duration::from_secs(config.deadline));
     let address = listener.local_addr().map_err(|error| Failure::other("cannot listen", error))?;
@@ -121,7 +126,8 @@ pub(crate) async fn run(
 
     let drain = Duration::from_secs(config.shutdown.drain);
     let signals = Signals::listen().map_err(|error| Failure::other("cannot listen to signals", error))?;
-    actix_web::rt::spawn(signals.stop(app.into_inner(), drain, server.handle()));
+    let telling_ends = telling.ending();
+    actix_web::rt::spawn(signals.stop(app.into_inner(), drain, telling_ends, server.handle()));
     actix_web::rt::spawn(tokens.keep_signed_in());
     actix_web::rt::spawn(tokens.follow_revocations());
     actix_web::rt::spawn(beside);
@@ -132,11 +138,17 @@ pub(crate) async fn run(
     if let Some(metrics_address) = config.metrics()? {
         let listener = listen("metrics_listen", metrics_address)?;
         let metrics_address = listener.local_addr().unwrap_or(metrics_address);
-        actix_web::rt::spawn(metrics::server(listener, Shown { registry, tokens, store })?);
+        actix_web::rt::spawn(metrics::server(
+            listener,
+            Shown { registry, tokens, store, events: telling.relay() },
+        )?);
         tracing::info!(address = %metrics_address, "metrics");
     }
     tracing::info!(%address, scheme, workers, connections = config.pool_size(), version = env!("BUILD_VERSION"), "listening");
-    server.await.map_err(|error| Failure::other("the server failed", error))?;
+    let served = server.await.map_err(|error| Failure::other("the server failed", error));
+    // It was asked when the server was, and has had as long; what the last requests left is told by who comes next.
+    telling.end(LEASES_BACK);
+    served?;
     tracing::info!("stopped");
     Ok(())
 }

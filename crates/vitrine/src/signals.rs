@@ -32,8 +32,15 @@ impl Signals {
     }
 
     /// Stops the server when told to. SIGTERM: it answers on for as long as `drain`, but is not ready and lets go of its
-    /// connections; then no new ones, and requests under way may finish. A second signal, SIGINT or SIGQUIT: at once.
-    pub(crate) async fn stop(mut self, app: Arc<App>, drain: Duration, server: ServerHandle) {
+    /// connections; then no new ones, and requests under way may finish. A second signal, SIGINT or SIGQUIT: at once. What
+    /// else is to end with the server is told by `beside`.
+    pub(crate) async fn stop(
+        mut self,
+        app: Arc<App>,
+        drain: Duration,
+        beside: impl FnOnce(),
+        server: ServerHandle,
+    ) {
         let is_in_order = tokio::select! {
             _ = self.terminate.recv() => true,
             _ = self.interrupt.recv() => false,
@@ -42,7 +49,9 @@ impl Signals {
         if is_in_order {
             app.leave();
             tracing::info!(seconds = drain.as_secs(), "told to stop; not ready any more");
-            if timeout(drain, self.again()).await.is_ok() {
+            let is_impatient = timeout(drain, self.again()).await.is_ok();
+            beside();
+            if is_impatient {
                 return server.stop(false).await;
             }
             let stopping = server.stop(true);
@@ -51,6 +60,8 @@ impl Signals {
                 () = &mut stopping => return,
                 () = self.again() => {}
             }
+        } else {
+            beside();
         }
         server.stop(false).await;
     }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The body of `PATCH /v2/images/{image_id}`.
-pub(crate) struct Patch(pub(super) Vec<Edit>);
+pub(crate) struct Patch(pub(crate) Vec<Edit>);
 
 impl FromJson for Patch {
     const MEDIA: Media = Media::ImagePatch;

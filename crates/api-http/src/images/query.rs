@@ -14,8 +14,7 @@ use crate::{
 /// The filters, the order and the page asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
-    /// The image to start after.
-    pub(super) marker: Option<ImageId>,
+    marker: Option<ImageId>,
     limit: Option<usize>,
     visibility: VisibilityFilter,
     member_status: MemberStatusFilter,
@@ -107,8 +106,13 @@ impl Asked {
         Ok(())
     }
 
+    /// The image to start after.
+    pub(crate) fn marker(&self) -> Option<ImageId> {
+        self.marker
+    }
+
     /// The listing of whoever asks, as asked.
-    pub(super) fn fill(self, listing: Listing) -> Listing {
+    pub(crate) fn fill(self, listing: Listing) -> Listing {
         Listing {
             visibility: self.visibility,
             member_status: self.member_status,

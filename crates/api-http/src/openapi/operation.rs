@@ -91,6 +91,9 @@ pub(super) fn of(route: &Route) -> Option<Operation> {
         ("GET", "/healthcheck") => new("healthcheck", "Whether the process answers, as Glance says it").answers(200, Text),
         ("GET", "/livez") => new("livez", "Whether the process answers").answers(200, Text),
         ("GET", "/readyz") => new("readyz", "Whether database and Keystone answer").answers(200, Text).refused(&[503]),
+        ("HEAD", "/healthcheck") => new("healthcheck_head", "The same without the text").answers(200, Text),
+        ("HEAD", "/livez") => new("livez_head", "The same without the text").answers(200, Text),
+        ("HEAD", "/readyz") => new("readyz_head", "The same without the text").answers(200, Text).refused(&[503]),
 
         ("GET", "/v2/images") => new("list_images", "A page of images; any other parameter asks for a property of that name. In place of sort: sort_key and sort_dir")
             .asked(&IMAGE_FILTERS).answers(200, Json("Images")).refused(&[400, 403]),
@@ -109,6 +112,8 @@ pub(super) fn of(route: &Route) -> Option<Operation> {
         ("PUT", "/v2/images/{image_id}/members/{member_id}") => new("set_member_status", "Accept or reject an offer, or neither")
             .takes(Takes::Json("NewStatus")).answers(200, Json("Member")).refused(&[403]),
         ("DELETE", "/v2/images/{image_id}/members/{member_id}") => new("remove_member", "Share an image with a project no more").answers(204, Nothing).refused(&[403]),
+        ("GET", "/v2/images/{image_id}/members/{member_id}/history") => new("show_member_history", "What happened to a membership, oldest first")
+            .asked(&["limit", "history_marker"]).answers(200, Json("History")),
 
         ("PUT", "/v2/images/{image_id}/tags/{tag}") => new("add_tag", "Add a tag").answers(204, Nothing).refused(&[403, 413]),
         ("DELETE", "/v2/images/{image_id}/tags/{tag}") => new("remove_tag", "Remove a tag").answers(204, Nothing).refused(&[403]),
@@ -138,6 +143,7 @@ pub(super) fn parameters() -> Value {
         "limit": in_query("limit", "How many on a page", json!({"type": "integer", "minimum": 0})),
         "marker": in_query("marker", "The image after which the page begins", uuid()),
         "member_marker": in_query("marker", "The member after which the page begins", project()),
+        "history_marker": in_query("marker", "The number of the entry after which the page begins", json!({"type": "integer", "minimum": 0, "maximum": i64::MAX})),
         "sort": in_query("sort", "By what to sort, newest first unless given", json!({"type": "string", "pattern": sort})),
         "visibility": in_query("visibility", "Which visibility, or all", json!({"type": "string", "enum": visibility})),
         "member_status": in_query("member_status", "Which answer of the caller's project to offers", json!({

@@ -31,8 +31,9 @@ pub(super) fn all() -> Value {
             {"properties": {"member": project}, "required": ["member"], "not": {"required": ["member_id"]}},
         ]},
         "NewStatus": {"type": "object", "properties": {"status": member["properties"]["status"]}, "required": ["status"]},
-        "Member": member,
         "Members": members,
+        "History": history(&member["properties"]["status"]),
+        "Member": member,
         "Versions": versions(),
         "Error": {
             "type": "object",
@@ -147,6 +148,34 @@ fn with_value(mut properties: Value, value: Option<&Value>) -> Value {
     let required: Vec<String> =
         properties.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
     json!({"type": "object", "properties": properties, "required": required})
+}
+
+fn history(status: &Value) -> Value {
+    let text = json!({"type": "string"});
+    let or_null = |schema: &Value| json!({"anyOf": [schema, {"type": "null"}]});
+    let entry = json!({
+        "id": {"type": "string", "pattern": UUID},
+        "number": {"type": "integer", "minimum": 1},
+        "event_type": {"enum": ["image.member.create", "image.member.update", "image.member.delete"]},
+        "at": {"type": "string", "format": "date-time"},
+        "user_id": text,
+        "project_id": or_null(&text),
+        "request_id": text,
+        "old_status": or_null(status),
+        "new_status": or_null(status),
+    });
+    let required: Vec<String> = entry.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
+    json!({
+        "type": "object",
+        "properties": {
+            "history": {"type": "array", "items": {
+                "type": "object", "properties": entry, "required": required, "additionalProperties": false,
+            }},
+            "next": text,
+        },
+        "required": ["history"],
+        "additionalProperties": false,
+    })
 }
 
 fn versions() -> Value {

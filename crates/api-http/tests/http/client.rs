@@ -119,13 +119,6 @@ impl Ask<'_> {
         self.served.exchange(&self.bytes())
     }
 
-    /// As above, for an answer that tells the length of a body that does not follow.
-    pub(crate) fn send_without_body(&self) -> Reply {
-        let mut wire = self.served.connect();
-        wire.send(&self.bytes());
-        wire.head().unwrap()
-    }
-
     fn head(&self) -> Vec<u8> {
         let mut head = format!("{} HTTP/1.1\r\nHost: image.example.org\r\n", self.line);
         for (name, value) in &self.headers {

@@ -135,6 +135,27 @@ fn a_process_that_answers_is_healthy_and_alive() {
 }
 
 #[test]
+fn who_asks_for_the_head_of_a_probe_is_told_the_same_without_the_text() {
+    let served = Served::start();
+    let both = |path: &str| {
+        let mut wire = served.connect();
+        wire.send(&served.nobody().ask("HEAD", path).bytes());
+        let head = wire.head().unwrap();
+        // What comes next on the connection is the next answer.
+        wire.send(&served.nobody().ask("GET", path).bytes());
+        let whole = wire.reply().unwrap();
+        assert_eq!(head.status, whole.status, "{path}");
+        for header in ["content-type", "content-length", "retry-after"] {
+            assert_eq!(head.header(header), whole.header(header), "{path}");
+        }
+        head.status
+    };
+    assert_eq!(both("/readyz"), 503);
+    served.member_of("anybody");
+    assert_eq!(["/healthcheck", "/livez", "/readyz"].map(both), [200, 200, 200]);
+}
+
+#[test]
 fn it_is_ready_once_its_records_and_the_identity_service_have_answered() {
     let served = Served::start();
     let not_yet = served.nobody().get("/readyz");

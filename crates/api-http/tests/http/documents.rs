@@ -28,7 +28,7 @@ fn time(text: &str) -> chrono::DateTime<chrono::Utc> {
 fn keep(served: &Served, id: &str, member: Option<(&str, MemberStatus, &str, &str)>) {
     let id: ImageId = id.parse().unwrap();
     let image = Image { id, ..builders::an_image("owner") };
-    let kept: Result<()> = served.store.write(id, |tx| {
+    let kept: Result<()> = served.store.write(id, &builders::cause(0), |tx| {
         tx.insert_image(&image)?;
         match member {
             Some((project, status, created_at, updated_at)) => tx.insert_member(&Member {

@@ -3,14 +3,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
 use core_domain::{
     Error, Result,
+    event::{Cause, Event},
     image::{Image, ImageAccess, ImageId},
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{MembersPage, Roll, Sight, Store, Tx, Viewer},
+    store::{HistoryPage, MembersPage, Roll, Sight, Store, Tx, Viewer},
 };
 use serde_json::json;
 
@@ -41,19 +41,22 @@ impl Store for Broken {
     fn images(&self, _: &Listing) -> Result<Vec<Image>> {
         Err(self.0())
     }
+    fn history(&self, _: ImageId, _: &ProjectId, _: HistoryPage) -> Result<Vec<Event>> {
+        Err(self.0())
+    }
     fn set_status(
         &self,
         _: &ImageAccess,
         _: &ProjectId,
         _: MemberStatus,
-        _: DateTime<Utc>,
+        _: &Cause,
     ) -> Result<Option<Member>> {
         Err(self.0())
     }
-    fn delete_member(&self, _: &ImageAccess, _: &ProjectId) -> Result<bool> {
+    fn delete_member(&self, _: &ImageAccess, _: &ProjectId, _: &Cause) -> Result<bool> {
         Err(self.0())
     }
-    fn begin(&self, _: ImageId) -> Result<Box<dyn Tx + '_>> {
+    fn begin(&self, _: ImageId, _: &Cause) -> Result<Box<dyn Tx + '_>> {
         Err(self.0())
     }
 }
@@ -77,6 +80,7 @@ fn every_call(client: &Client<'_>) -> Vec<Reply> {
         client.get(&members),
         client.post(&members, &json!({"member_id": "guest"})),
         client.get(&guests),
+        client.get(&format!("{guests}/history")),
         client.put(&guests, &json!({"status": "accepted"})),
         client.delete(&guests),
     ]

@@ -9,6 +9,7 @@ mod client;
 mod discovery;
 mod documents;
 mod faults;
+mod history;
 mod hostile;
 mod images;
 mod listing;

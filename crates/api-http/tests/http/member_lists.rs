@@ -1,6 +1,10 @@
 //! Lists of members: their order, their pages and how many there may be (sharing API, section 3).
 
-use core_domain::{limits::Limits, member::MemberStatus, testing::builders::at};
+use core_domain::{
+    limits::Limits,
+    member::MemberStatus,
+    testing::builders::{at, cause},
+};
 use serde_json::json;
 
 use crate::{served::Served, wire::Reply};
@@ -25,7 +29,7 @@ fn members_are_ordered_by_when_they_were_added_then_by_id() {
             at(second),
         );
         offer.status = MemberStatus::Accepted;
-        served.store.write(image, |tx| tx.insert_member(&offer)).unwrap();
+        served.store.write(image, &cause(0), |tx| tx.insert_member(&offer)).unwrap();
     }
     let listed = served.member_of("owner").get(&format!("/v2/images/{image}/members"));
     assert_eq!(ids(&listed), ["c", "z", "a", "b"]);

@@ -125,6 +125,17 @@ fn told(call: &Call, body: &Value) -> Told {
         }
         Call::CreateImage { .. } | Call::ShowImage(_) | Call::ChangeImage { .. } => Told::Image(image(body)),
         Call::ListMembers(_) => Told::Members(members(&body["members"])),
+        Call::ShowHistory(..) => Told::History(
+            body["history"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|entry| {
+                    let text = |key: &str| entry[key].as_str().map(str::to_owned);
+                    (text("project_id"), text("old_status"), text("new_status"))
+                })
+                .collect(),
+        ),
         Call::AddMember(..) | Call::ShowMember(..) | Call::SetStatus(..) => {
             Told::Members(members(&json!([body])))
         }

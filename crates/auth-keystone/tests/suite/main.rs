@@ -12,6 +12,7 @@ mod exchange;
 mod figures;
 mod form;
 mod own_token;
+mod record;
 mod revoked;
 mod rude;
 mod secrecy;

@@ -13,7 +13,7 @@ use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
 };
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use proptest::{prelude::*, test_runner::TestRunner};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -164,6 +164,19 @@ async fn expired_tokens_are_refused_without_asking_but_not_within_the_leeway() {
     let patient = Scene::with(|config| config.jws_leeway = Duration::from_secs(60));
     for _ in 0..2 {
         assert_eq!(patient.verdict(&patient.signer.token(-10)).await, (Verdict::Rejected, true));
+    }
+}
+
+#[tokio::test]
+async fn an_end_at_the_end_of_time_or_beyond_is_for_keystone_to_judge() {
+    let scene = Scene::new();
+    verdict(&scene.keystone, &token("mallory")).await;
+    let last = DateTime::<Utc>::MAX_UTC.timestamp();
+    for end in [last, last + 1, i64::MAX, i64::MIN] {
+        let mut claims = claims(0);
+        claims["exp"] = end.into();
+        let signed = scene.signer.sign(&json!({"alg": "ES256", "typ": "JWT"}), &claims);
+        assert_eq!(scene.verdict(&signed).await, (Verdict::Rejected, true), "{end}");
     }
 }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeZone, Utc};
 
 use crate::{
     caller::Caller,
+    event::Cause,
     image::{Image, ImageId, ImageStatus, Visibility},
     project::{ProjectId, UserId},
 };
@@ -26,6 +27,17 @@ pub fn caller(in_project: &str, roles: &[&str]) -> Caller {
 #[must_use]
 pub fn at(second: i64) -> DateTime<Utc> {
     Utc.timestamp_opt(1_767_225_600 + second, 0).single().unwrap_or_default()
+}
+
+/// A change by «someone» of the project «owner», at [`at`]`(second)`.
+#[must_use]
+pub fn cause(second: i64) -> Cause {
+    Cause {
+        user: UserId::new("someone"),
+        project: Some(project("owner")),
+        request: format!("req-{second}"),
+        at: at(second),
+    }
 }
 
 /// A shared image of this owner, made at [`at`]`(0)`.

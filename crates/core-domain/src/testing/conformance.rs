@@ -1,13 +1,15 @@
-//! What every store must do, as plain functions on `&dyn Store`: this suite *is* the contract of the seam.
+//! What every store must do, as plain functions on `&dyn Records`: this suite *is* the contract of both seams to the
+//! records, [`crate::store`] and [`crate::outbox`].
 //!
 //! A backend runs each case as a test of its own, on a store that is empty:
 //!
 //! ```text
-//! fn with_store(case: &dyn Fn(&dyn Store)) { case(&MyStore::new_and_empty()) }
+//! fn with_store(case: &dyn Fn(&dyn Records)) { case(&MyStore::new_and_empty()) }
 //! core_domain::conformance!(with_store);
 //! ```
 #![allow(clippy::expect_used, reason = "cases are tests: a panic is how they report")]
 
+mod events;
 mod images;
 mod listing;
 mod members;
@@ -18,22 +20,28 @@ mod together;
 use crate::{
     image::{Image, ImageAccess, ImageId},
     member::{Member, MemberStatus},
+    outbox::Outbox,
     project::ProjectId,
     store::{Sight, Store},
-    testing::builders::{at, project},
+    testing::builders::{at, cause, project},
 };
 
 /// A case: what it shows, and the function that fails if it is not so. The store must be empty and may be used from
 /// many threads at once.
-pub type Case = (&'static str, fn(&dyn Store));
+pub type Case = (&'static str, fn(&dyn Records));
+
+/// Records, and the events that wait to be told.
+pub trait Records: Store + Outbox {}
+
+impl<T: Store + Outbox> Records for T {}
 
 /// Runs the case of this name.
 ///
 /// # Panics
 /// If the store does not do what the case says, or there is no such case.
-pub fn run(name: &str, store: &dyn Store) {
+pub fn run(name: &str, records: &dyn Records) {
     let (_, case) = CASES.iter().find(|(case, _)| *case == name).expect("a case of this name");
-    case(store);
+    case(records);
 }
 
 /// Makes of one list the table of cases and the macro that turns each into a test; `$dollar` is a `$` for the latter.
@@ -41,7 +49,7 @@ macro_rules! suite {
     ($dollar:tt $( $group:ident { $( $case:ident, )* } )*) => {
         /// Every case.
         pub const CASES: &[Case] =
-            &[ $( $( (concat!(stringify!($group), "::", stringify!($case)), $group::$case), )* )* ];
+            &[ $( $( (concat!(stringify!($group), "::", stringify!($case)), |records| $group::$case(records)), )* )* ];
 
         /// Runs every case as a test of its own. `$with_store` is a function of the module this stands in that calls
         /// what it is given with an empty store.
@@ -52,7 +60,7 @@ macro_rules! suite {
                     #[test]
                     fn $case() {
                         let name = concat!(stringify!($group), "::", stringify!($case));
-                        super::$dollar with_store(&|store| $dollar crate::testing::conformance::run(name, store));
+                        super::$dollar with_store(&|records| $dollar crate::testing::conformance::run(name, records));
                     }
                 )* } )*
             };
@@ -117,6 +125,17 @@ suite! { $
         many_statuses_become_what_each_in_turn_would_make_them,
         of_many_answers_for_one_membership_each_has_its_own,
     }
+    events {
+        every_change_has_its_event_in_order,
+        what_changes_nothing_has_no_event,
+        a_history_comes_in_pages,
+        a_lease_has_one_holder_and_an_end,
+        what_may_have_been_told_is_told_again_and_marked,
+        a_sink_waits_for_no_other,
+        a_dead_letter_is_kept_until_it_is_taken_away,
+        only_old_events_that_nobody_waits_for_are_forgotten,
+        events_of_many_at_once_tell_one_story,
+    }
     together {
         the_limit_of_members_is_exact,
         the_limit_of_members_is_exact_for_an_image_just_being_made,
@@ -133,13 +152,13 @@ suite! { $
 
 /// Keeps an image.
 fn keep(store: &dyn Store, image: &Image) {
-    store.write(image.id, |tx| tx.insert_image(image)).expect("a new image");
+    store.write(image.id, &cause(0), |tx| tx.insert_image(image)).expect("a new image");
 }
 
 /// Keeps a membership, made at `second`.
 fn share(store: &dyn Store, image: &Image, with: &str, status: MemberStatus, second: i64) -> Member {
     let member = Member { status, ..Member::offered(image.id, project(with), at(second)) };
-    store.write(image.id, |tx| tx.insert_member(&member)).expect("a new membership");
+    store.write(image.id, &cause(0), |tx| tx.insert_member(&member)).expect("a new membership");
     member
 }
 

@@ -1,25 +1,33 @@
 //! The seam over plain maps: the store of unit tests, and the proof that the seam asks for nothing but what it says.
 
+mod events;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use chrono::{DateTime, Utc};
-
+use self::events::Events;
 use crate::{
     error::{Conflict, Error, Result},
+    event::{Cause, Change, Deed, Event},
     image::{Image, ImageAccess, ImageId},
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{MembersPage, Roll, Sight, Store, Tx, Viewer},
+    store::{HistoryPage, MembersPage, Roll, Sight, Store, Tx, Viewer},
 };
 
 /// Records in memory, gone with the process. One lock for all: a change holds it until its end.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    records: Mutex<Records>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    records: Records,
+    events: Events,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -30,8 +38,8 @@ struct Records {
 }
 
 impl MemoryStore {
-    fn records(&self) -> MutexGuard<'_, Records> {
-        self.records.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -51,7 +59,7 @@ impl Store for MemoryStore {
     }
 
     fn sight(&self, image: ImageId, caller: Option<&ProjectId>, member: &ProjectId) -> Result<Option<Sight>> {
-        let records = self.records();
+        let Kept { records, .. } = &*self.kept();
         Ok(records.access(image).map(|access| Sight {
             image: access,
             is_member: records.member(image, caller).is_some(),
@@ -60,7 +68,7 @@ impl Store for MemoryStore {
     }
 
     fn members(&self, image: ImageId, viewer: Viewer<'_>, page: &MembersPage) -> Result<Option<Roll>> {
-        let records = self.records();
+        let Kept { records, .. } = &*self.kept();
         let Some(access) = records.access(image) else { return Ok(None) };
         let all = viewer.admin || (access.owner.is_some() && access.owner.as_ref() == viewer.project);
         let mut members: Vec<Member> = records
@@ -79,12 +87,12 @@ impl Store for MemoryStore {
     }
 
     fn image(&self, id: ImageId, caller: Option<&ProjectId>) -> Result<Option<(Image, bool)>> {
-        let records = self.records();
+        let Kept { records, .. } = &*self.kept();
         Ok(records.images.get(&id).map(|image| (image.clone(), records.member(id, caller).is_some())))
     }
 
     fn images(&self, listing: &Listing) -> Result<Vec<Image>> {
-        let records = self.records();
+        let Kept { records, .. } = &*self.kept();
         let status =
             |image: &Image| records.member(image.id, Some(&listing.project)).map(|member| member.status);
         let mut images: Vec<Image> =
@@ -97,45 +105,67 @@ impl Store for MemoryStore {
         Ok(images)
     }
 
+    fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage) -> Result<Vec<Event>> {
+        Ok(self.kept().events.history(image, member, page))
+    }
+
     fn set_status(
         &self,
         seen: &ImageAccess,
         member: &ProjectId,
         status: MemberStatus,
-        now: DateTime<Utc>,
+        cause: &Cause,
     ) -> Result<Option<Member>> {
-        let mut records = self.records();
-        if records.access(seen.id).as_ref() != Some(seen) {
+        let Kept { records, events } = &mut *self.kept();
+        let Some(image) = records.images.get(&seen.id).filter(|image| image.access() == *seen) else {
             return Ok(None);
-        }
+        };
         Ok(records.members.get_mut(&(seen.id, member.clone())).map(|row| {
             if row.status != status {
+                events.keep(cause, image, of_member(Deed::Update, row, Some(row.status), Some(status)));
                 row.status = status;
-                row.updated_at = now;
+                row.updated_at = cause.at;
             }
             row.clone()
         }))
     }
 
-    fn delete_member(&self, seen: &ImageAccess, member: &ProjectId) -> Result<bool> {
-        let mut records = self.records();
-        if records.access(seen.id).as_ref() != Some(seen) {
+    fn delete_member(&self, seen: &ImageAccess, member: &ProjectId, cause: &Cause) -> Result<bool> {
+        let Kept { records, events } = &mut *self.kept();
+        let Some(image) = records.images.get(&seen.id).filter(|image| image.access() == *seen) else {
             return Ok(false);
+        };
+        let gone = records.members.remove(&(seen.id, member.clone()));
+        if let Some(row) = &gone {
+            events.keep(cause, image, of_member(Deed::Delete, row, Some(row.status), None));
         }
-        Ok(records.members.remove(&(seen.id, member.clone())).is_some())
+        Ok(gone.is_some())
     }
 
-    fn begin(&self, image: ImageId) -> Result<Box<dyn Tx + '_>> {
-        let held = self.records();
-        let changed = held.clone();
-        Ok(Box::new(MemoryTx { image, held, changed }))
+    fn begin(&self, image: ImageId, cause: &Cause) -> Result<Box<dyn Tx + '_>> {
+        let held = self.kept();
+        let changed = held.records.clone();
+        Ok(Box::new(MemoryTx { image, cause: cause.clone(), held, changed, changes: Vec::new() }))
     }
+}
+
+fn of_member(deed: Deed, row: &Member, old: Option<MemberStatus>, new: Option<MemberStatus>) -> Change {
+    Change::Member { deed, project: row.project.clone(), old, new, created_at: row.created_at }
 }
 
 struct MemoryTx<'a> {
     image: ImageId,
-    held: MutexGuard<'a, Records>,
+    cause: Cause,
+    held: MutexGuard<'a, Kept>,
     changed: Records,
+    /// What was done, with the image it was done to.
+    changes: Vec<(Image, Change)>,
+}
+
+impl MemoryTx<'_> {
+    fn note_image(&mut self, deed: Deed, image: &Image) {
+        self.changes.push((image.clone(), Change::Image { deed, image: Box::new(image.clone()) }));
+    }
 }
 
 impl Tx for MemoryTx<'_> {
@@ -148,17 +178,23 @@ impl Tx for MemoryTx<'_> {
             return Err(Error::Conflict(Conflict::Image(image.id)));
         }
         self.changed.images.insert(image.id, image.clone());
+        self.note_image(Deed::Create, image);
         Ok(())
     }
 
     fn update_image(&mut self, image: &Image) -> Result<()> {
         self.changed.images.insert(image.id, image.clone());
+        self.note_image(Deed::Update, image);
         Ok(())
     }
 
     fn delete_image(&mut self) -> Result<()> {
-        self.changed.images.remove(&self.image);
+        let Some(image) = self.changed.images.remove(&self.image) else { return Ok(()) };
+        for row in self.changed.members.values().filter(|row| row.image == self.image) {
+            self.changes.push((image.clone(), of_member(Deed::Delete, row, Some(row.status), None)));
+        }
         self.changed.members.retain(|(image, _), _| *image != self.image);
+        self.note_image(Deed::Delete, &image);
         Ok(())
     }
 
@@ -176,11 +212,19 @@ impl Tx for MemoryTx<'_> {
             return Err(Error::Conflict(Conflict::Member(member.image, member.project.clone())));
         }
         self.changed.members.insert(key, member.clone());
+        if let Some(image) = self.changed.images.get(&member.image) {
+            let change = of_member(Deed::Create, member, None, Some(member.status));
+            self.changes.push((image.clone(), change));
+        }
         Ok(())
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {
-        *self.held = self.changed;
+        let Kept { records, events } = &mut *self.held;
+        *records = self.changed;
+        for (image, change) in self.changes {
+            events.keep(&self.cause, &image, change);
+        }
         Ok(())
     }
 }

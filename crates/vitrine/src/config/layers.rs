@@ -210,6 +210,7 @@ mod tests {
             ("VITRINE_REPORT", "1", &["report"]),
             ("VITRINE_DATABASE__POOLER", "session", &["database.pooler", "none", "transaction"]),
             ("VITRINE_SHARING__PRIVATE_IMAGES", "maybe", &["sharing.private_images", "share", "forbid"]),
+            ("VITRINE_EVENTS__RABBITMQ_QUEUES", "lasting", &["events.rabbitmq_queues", "durable", "quorum"]),
         ] {
             let message = environment(&[(name, value)]).unwrap_err().to_string();
             for word in words {
@@ -255,6 +256,9 @@ mod tests {
             ("VITRINE_DATABASE__POOL_SIZE", "100000", "database.pool_size"),
             ("VITRINE_DATABASE__REPLICA_STALENESS", "0", "database.replica_staleness"),
             ("VITRINE_DEADLINE", "0", "deadline"),
+            ("VITRINE_EVENTS__LEASE", "0", "events.lease"),
+            ("VITRINE_EVENTS__WEBHOOK_PATIENCE", "0", "events.webhook_patience"),
+            ("VITRINE_EVENTS__KEEP_DAYS", "40000", "events.keep_days"),
             ("VITRINE_SHUTDOWN__GRACE", "100000", "shutdown.grace"),
         ] {
             let config = environment(&[(name, value)]).unwrap();

@@ -58,6 +58,7 @@ pub(super) enum Call {
     ListMembers(String),
     AddMember(String, &'static str),
     ShowMember(String, &'static str),
+    ShowHistory(String, &'static str),
     SetStatus(String, &'static str, &'static str),
     RemoveMember(String, &'static str),
     AddTag(String, &'static str),
@@ -98,6 +99,7 @@ impl Call {
                 ("POST", of(id) + "/members", Some(json!({"member_id": project})))
             }
             Self::ShowMember(id, project) => ("GET", member(id, project), None),
+            Self::ShowHistory(id, project) => ("GET", member(id, project) + "/history?limit=1000", None),
             Self::SetStatus(id, project, status) => {
                 ("PUT", member(id, project), Some(json!({"status": status})))
             }
@@ -126,7 +128,12 @@ pub(super) enum Told {
     Image((String, Option<String>, String, String, Vec<String>)),
     /// Projects and statuses.
     Members(BTreeMap<String, String>),
+    /// Who did what: the project, the status before and after.
+    History(Vec<Past>),
 }
+
+/// An entry of a history.
+pub(super) type Past = (Option<String>, Option<String>, Option<String>);
 
 struct Image {
     owner: Option<&'static str>,
@@ -197,6 +204,8 @@ pub(super) struct Model {
     images: BTreeMap<String, Image>,
     /// Ids of images that were deleted.
     gone: Vec<String>,
+    /// What happened to memberships, by image and project.
+    past: BTreeMap<(String, String), Vec<Past>>,
 }
 
 impl Model {
@@ -227,7 +236,8 @@ impl Model {
             14 if self.images.len() > IMAGES / 2 => Call::DeleteImage(id),
             14..=17 => Call::ListMembers(id),
             18..=21 => Call::AddMember(id, project),
-            22..=24 => Call::ShowMember(id, project),
+            22 | 23 => Call::ShowMember(id, project),
+            24 => Call::ShowHistory(id, project),
             25..=27 => Call::SetStatus(id, project, STATUSES[below(3)]),
             28 | 29 => Call::RemoveMember(id, project),
             30 => Call::AddTag(id, tag),
@@ -254,10 +264,14 @@ impl Model {
             | Call::ListMembers(id) => id,
             Call::AddMember(id, _)
             | Call::ShowMember(id, _)
+            | Call::ShowHistory(id, _)
             | Call::SetStatus(id, ..)
             | Call::RemoveMember(id, _) => id,
             Call::AddTag(id, _) | Call::RemoveTag(id, _) => id,
         };
+        if let Call::ShowHistory(id, project) = call {
+            return self.of_history(who, id, project);
+        }
         match self.images.get(id) {
             Some(image) if image.is_seen_by(who) => Self::of_seen(who, call, image),
             Some(_) | None => Refused(&[404]),
@@ -268,7 +282,9 @@ impl Model {
         use Expected::{Done, Refused};
         let if_may = |may: bool, code| if may { Done(code) } else { Refused(&[403]) };
         match call {
-            Call::ListImages { .. } | Call::CreateImage { .. } => unreachable!("they name no image"),
+            Call::ListImages { .. } | Call::CreateImage { .. } | Call::ShowHistory(..) => {
+                unreachable!("judged before")
+            }
             Call::ShowImage(_) => {
                 if who.role >= Role::Reader {
                     Done(200)
@@ -312,6 +328,28 @@ impl Model {
                 }
             }
             Call::SetStatus(_, project, _) => Self::of_status(who, project, image),
+        }
+    }
+
+    /// `GET …/members/{member_id}/history`: owner, that member and admins, whatever the image is now; admins even if it is
+    /// gone.
+    fn of_history(&self, who: &Who, id: &str, project: &str) -> Expected {
+        let is_known = match self.images.get(id) {
+            None => who.is_admin(),
+            Some(image) => {
+                let is_theirs = image.is_of(who) || who.project == Some(project);
+                image.is_seen_by(who) && (who.is_admin() || (who.role >= Role::Reader && is_theirs))
+            }
+        };
+        let is_there = self.past.contains_key(&(id.to_owned(), project.to_owned()));
+        if is_known && is_there { Expected::Done(200) } else { Expected::Refused(&[404]) }
+    }
+
+    /// Remembers a change of a membership.
+    fn remember(&mut self, who: &Who, id: &str, project: &str, old: Option<&str>, new: Option<&str>) {
+        if old != new {
+            let past = self.past.entry((id.to_owned(), project.to_owned())).or_default();
+            past.push((who.project.map(str::to_owned), old.map(str::to_owned), new.map(str::to_owned)));
         }
     }
 
@@ -359,23 +397,32 @@ impl Model {
                 self.image(id)
             }
             Call::DeleteImage(id) => {
-                self.images.remove(id);
+                let image = self.images.remove(id);
+                for (project, status) in image.into_iter().flat_map(|image| image.members) {
+                    self.remember(who, id, project, Some(status), None);
+                }
                 self.gone.push(id.clone());
                 Told::Nothing
             }
             Call::ListMembers(id) => Told::Members(self.at(id).members_told(who)),
             Call::ShowMember(id, project) => self.member(id, project),
+            Call::ShowHistory(id, project) => {
+                Told::History(self.past[&(id.clone(), (*project).to_owned())].clone())
+            }
             Call::AddMember(id, project) => {
                 self.at(id).members.insert(project, "pending");
+                self.remember(who, id, project, None, Some("pending"));
                 self.at(id).visibility = "shared";
                 self.member(id, project)
             }
             Call::SetStatus(id, project, status) => {
-                self.at(id).members.insert(project, status);
+                let old = self.at(id).members.insert(project, status);
+                self.remember(who, id, project, old, Some(status));
                 self.member(id, project)
             }
             Call::RemoveMember(id, project) => {
-                self.at(id).members.remove(project);
+                let old = self.at(id).members.remove(project);
+                self.remember(who, id, project, old, None);
                 Told::Nothing
             }
             Call::AddTag(id, tag) => {

@@ -10,7 +10,7 @@ use crate::{
     image::{Image, ImageId, ImageStatus, Visibility},
     member::{Member, MemberStatus},
     store::Store,
-    testing::builders::{an_image, at, project},
+    testing::builders::{an_image, at, cause, project},
     text,
 };
 
@@ -72,7 +72,7 @@ pub(super) fn empty_tags_and_values_are_kept(store: &dyn Store) {
         properties: BTreeMap::from([("a".to_owned(), String::new()), ("b".to_owned(), String::new())]),
         ..empty
     };
-    store.write(fuller.id, |tx| tx.update_image(&fuller)).expect("a change");
+    store.write(fuller.id, &cause(0), |tx| tx.update_image(&fuller)).expect("a change");
     assert_eq!(find(store, fuller.id), Some(fuller));
 }
 
@@ -104,7 +104,7 @@ pub(super) fn times_are_kept_to_the_microsecond(store: &dyn Store) {
             Image { created_at: made, updated_at: at(7) - TimeDelta::microseconds(1), ..an_image("owner") };
         keep(store, &image);
         let member = Member { updated_at: at(9), ..Member::offered(image.id, project("p"), made) };
-        store.write(image.id, |tx| tx.insert_member(&member)).expect("a membership");
+        store.write(image.id, &cause(0), |tx| tx.insert_member(&member)).expect("a membership");
         assert_eq!(membership(store, image.id, &member.project), Some(member));
         assert_eq!(find(store, image.id), Some(image));
     }
@@ -124,7 +124,7 @@ pub(super) fn a_change_sees_what_it_did(store: &dyn Store) {
     let image = full("owner");
     let changed = Image { tags: BTreeSet::new(), name: None, ..image.clone() };
     let member = Member::offered(image.id, project("p"), at(3));
-    let mut tx = store.begin(image.id).expect("a change");
+    let mut tx = store.begin(image.id, &cause(0)).expect("a change");
     tx.insert_image(&image).expect("a new image");
     assert_eq!(tx.image().expect("a look"), Some(image));
     tx.update_image(&changed).expect("another name");
@@ -144,12 +144,12 @@ pub(super) fn a_change_that_is_dropped_never_was(store: &dyn Store) {
     let image = full("owner");
     keep(store, &image);
     let member = share(store, &image, "p", MemberStatus::Accepted, 3);
-    let mut tx = store.begin(image.id).expect("a change");
+    let mut tx = store.begin(image.id, &cause(0)).expect("a change");
     tx.update_image(&Image { name: None, tags: BTreeSet::new(), ..image.clone() }).expect("another name");
     tx.insert_member(&Member::offered(image.id, project("q"), at(4))).expect("a new membership");
     drop(tx);
     assert_eq!(membership(store, image.id, &project("q")), None);
-    let mut tx = store.begin(image.id).expect("a change");
+    let mut tx = store.begin(image.id, &cause(0)).expect("a change");
     tx.delete_image().expect("a deletion");
     drop(tx);
     assert_eq!(membership(store, image.id, &project("p")), Some(member));
@@ -158,7 +158,7 @@ pub(super) fn a_change_that_is_dropped_never_was(store: &dyn Store) {
 
 pub(super) fn a_change_of_an_image_that_is_not_there_sees_nothing(store: &dyn Store) {
     keep(store, &full("owner"));
-    let mut tx = store.begin(ImageId::random()).expect("a change");
+    let mut tx = store.begin(ImageId::random(), &cause(0)).expect("a change");
     assert_eq!(tx.image().expect("a look"), None);
     assert_eq!(tx.member(&project("owner")).expect("a look"), None);
     assert_eq!(tx.count_members().expect("a count"), 0);
@@ -166,7 +166,7 @@ pub(super) fn a_change_of_an_image_that_is_not_there_sees_nothing(store: &dyn St
 }
 
 fn is_taken(store: &dyn Store, image: &Image) -> bool {
-    let inserted = store.write(image.id, |tx| tx.insert_image(image));
+    let inserted = store.write(image.id, &cause(0), |tx| tx.insert_image(image));
     matches!(inserted, Err(Error::Conflict(Conflict::Image(id))) if id == image.id)
 }
 
@@ -180,14 +180,14 @@ pub(super) fn an_id_is_not_given_twice(store: &dyn Store) {
 pub(super) fn an_id_is_not_given_again_after_a_deletion(store: &dyn Store) {
     let image = full("owner");
     keep(store, &image);
-    store.write(image.id, |tx| tx.delete_image()).expect("a deletion");
+    store.write(image.id, &cause(0), |tx| tx.delete_image()).expect("a deletion");
     assert!(is_taken(store, &image));
     assert_eq!(find(store, image.id), None);
 }
 
 pub(super) fn an_id_is_free_again_when_its_change_was_dropped(store: &dyn Store) {
     let image = full("owner");
-    let mut tx = store.begin(image.id).expect("a change");
+    let mut tx = store.begin(image.id, &cause(0)).expect("a change");
     tx.insert_image(&image).expect("a new image");
     drop(tx);
     assert_eq!(find(store, image.id), None);
@@ -207,12 +207,12 @@ pub(super) fn an_update_replaces_every_attribute_tag_and_property(store: &dyn St
     let ownerless = Image { owner: None, ..bare.clone() };
     keep(store, &bare);
     for image in [full, other, ownerless, bare] {
-        store.write(image.id, |tx| tx.update_image(&image)).expect("a change");
+        store.write(image.id, &cause(0), |tx| tx.update_image(&image)).expect("a change");
         assert_eq!(find(store, image.id), Some(image.clone()));
         // And by a change that looks first, as the use cases do.
         let again = Image { name: Some("again".to_owned()), ..image };
         store
-            .write(again.id, |tx| {
+            .write(again.id, &cause(0), |tx| {
                 tx.image()?;
                 tx.update_image(&again)
             })
@@ -227,7 +227,7 @@ pub(super) fn an_update_leaves_members_and_other_images_alone(store: &dyn Store)
     keep(store, &other);
     let member = share(store, &image, "p", MemberStatus::Rejected, 3);
     let changed = Image { visibility: Visibility::Private, owner: Some(project("p")), ..image };
-    store.write(changed.id, |tx| tx.update_image(&changed)).expect("a change");
+    store.write(changed.id, &cause(0), |tx| tx.update_image(&changed)).expect("a change");
     assert_eq!(membership(store, changed.id, &member.project), Some(member));
     assert_eq!(find(store, other.id), Some(other));
 }
@@ -238,7 +238,7 @@ pub(super) fn deleting_an_image_ends_its_memberships_and_no_others(store: &dyn S
     keep(store, &other);
     share(store, &image, "p", MemberStatus::Accepted, 3);
     let stays = share(store, &other, "p", MemberStatus::Accepted, 3);
-    store.write(image.id, |tx| tx.delete_image()).expect("a deletion");
+    store.write(image.id, &cause(0), |tx| tx.delete_image()).expect("a deletion");
     assert_eq!(find(store, image.id), None);
     assert_eq!(store.sight(image.id, Some(&project("p")), &project("p")).expect("a look"), None);
     assert_eq!(membership(store, other.id, &stays.project), Some(stays));

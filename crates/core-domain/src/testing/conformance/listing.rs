@@ -9,7 +9,7 @@ use crate::{
     member::MemberStatus,
     project::ProjectId,
     store::Store,
-    testing::builders::{an_image, at, project},
+    testing::builders::{an_image, at, cause, project},
 };
 
 fn list(store: &dyn Store, listing: &Listing) -> Vec<Image> {
@@ -58,7 +58,7 @@ pub(super) fn a_shared_image_is_listed_once_accepted(store: &dyn Store) {
     let member = share(store, &image, "p", MemberStatus::Pending, 3);
     for status in MemberStatus::ALL {
         store
-            .set_status(&image.access(), &member.project, status, at(4))
+            .set_status(&image.access(), &member.project, status, &cause(4))
             .expect("a write")
             .expect("a membership");
         let is_listed = |filter| {
@@ -71,7 +71,7 @@ pub(super) fn a_shared_image_is_listed_once_accepted(store: &dyn Store) {
             assert_eq!(is_listed(MemberStatusFilter::Only(asked)), asked == status);
         }
     }
-    store.delete_member(&image.access(), &member.project).expect("a write");
+    store.delete_member(&image.access(), &member.project, &cause(9)).expect("a write");
     let all = Listing { member_status: MemberStatusFilter::All, ..Listing::of(member.project, false, 10) };
     assert_eq!(list(store, &all), []);
 }
@@ -108,7 +108,7 @@ pub(super) fn a_list_goes_on_after_an_image_that_is_gone(store: &dyn Store) {
     for image in &images {
         keep(store, image);
     }
-    store.write(images[2].id, |tx| tx.delete_image()).expect("a deletion");
+    store.write(images[2].id, &cause(0), |tx| tx.delete_image()).expect("a deletion");
     let after = Some(Box::new(images[2].clone()));
     let listed = list(store, &Listing { after, ..Listing::of(project("p"), false, 10) });
     assert_eq!(ids(&listed), [images[1].id, images[0].id]);
@@ -128,7 +128,7 @@ pub(super) fn memberships_of_images_that_are_not_for_the_list_are_walked_past(st
             _ if number % 4 == 2 => Image { owner: Some(project("p")), hidden: true, ..image.clone() },
             _ => Image { visibility: Visibility::Community, ..image.clone() },
         };
-        store.write(image.id, |tx| tx.update_image(&now)).expect("a change");
+        store.write(image.id, &cause(0), |tx| tx.update_image(&now)).expect("a change");
     }
     assert_eq!(ids(&list(store, &Listing::of(project("p"), false, 3))), [images[0].id]);
     let hidden = Listing { hidden: true, limit: 200, ..Listing::of(project("p"), false, 3) };

@@ -7,7 +7,7 @@ use crate::{
     member::{Member, MemberStatus},
     project::ProjectId,
     store::{MembersPage, Roll, Sight, Store, Viewer},
-    testing::builders::{an_image, at, project},
+    testing::builders::{an_image, at, cause, project},
     text,
 };
 
@@ -17,8 +17,8 @@ pub(super) fn a_membership_comes_back_as_it_was_kept(store: &dyn Store) {
     for status in MemberStatus::ALL {
         let id = project(status.as_str());
         let member = Member { status, updated_at: at(9), ..Member::offered(image.id, id, at(3)) };
-        store.write(image.id, |tx| tx.insert_member(&member)).expect("a new membership");
-        let found = store.write(image.id, |tx| tx.member(&member.project)).expect("a look");
+        store.write(image.id, &cause(0), |tx| tx.insert_member(&member)).expect("a new membership");
+        let found = store.write(image.id, &cause(0), |tx| tx.member(&member.project)).expect("a look");
         assert_eq!(found, Some(member.clone()));
         assert_eq!(membership(store, image.id, &member.project), Some(member));
     }
@@ -86,7 +86,7 @@ pub(super) fn a_second_membership_is_a_conflict_and_the_first_stays(store: &dyn 
     keep(store, &image);
     let first = share(store, &image, "p", MemberStatus::Accepted, 3);
     let second = Member::offered(image.id, project("p"), at(4));
-    let added = store.write(image.id, |tx| tx.insert_member(&second));
+    let added = store.write(image.id, &cause(0), |tx| tx.insert_member(&second));
     assert!(
         matches!(&added, Err(Error::Conflict(Conflict::Member(id, p))) if *id == image.id && *p == second.project),
         "{added:?}"
@@ -98,7 +98,7 @@ pub(super) fn members_are_counted_for_each_image_apart(store: &dyn Store) {
     let (image, other) = (an_image("owner"), an_image("owner"));
     keep(store, &image);
     keep(store, &other);
-    let count = |id| store.write(id, |tx| tx.count_members()).expect("a count");
+    let count = |id| store.write(id, &cause(0), |tx| tx.count_members()).expect("a count");
     for number in 0..5 {
         assert_eq!(count(image.id), number);
         share(store, &image, &format!("p{number}"), MemberStatus::Rejected, 3);
@@ -111,11 +111,11 @@ pub(super) fn a_membership_that_is_dropped_never_was(store: &dyn Store) {
     let image = an_image("owner");
     keep(store, &image);
     let member = Member::offered(image.id, project("p"), at(3));
-    let mut tx = store.begin(image.id).expect("a change");
+    let mut tx = store.begin(image.id, &cause(0)).expect("a change");
     tx.insert_member(&member).expect("a new membership");
     drop(tx);
     assert_eq!(membership(store, image.id, &member.project), None);
-    store.write(image.id, |tx| tx.insert_member(&member)).expect("it is free");
+    store.write(image.id, &cause(0), |tx| tx.insert_member(&member)).expect("it is free");
 }
 
 fn roll(store: &dyn Store, image: &Image, viewer: Option<&str>, admin: bool, page: &MembersPage) -> Roll {
@@ -229,7 +229,7 @@ pub(super) fn a_status_is_set_and_the_time_moves_only_if_it_changed(store: &dyn 
                 expected.updated_at = at(second);
             }
             expected.status = to;
-            let set = store.set_status(&image.access(), &expected.project, to, at(second));
+            let set = store.set_status(&image.access(), &expected.project, to, &cause(second));
             assert_eq!(set.expect("a write").as_ref(), Some(&expected));
             assert_eq!(membership(store, image.id, &expected.project).as_ref(), Some(&expected));
         }
@@ -245,7 +245,7 @@ pub(super) fn a_status_is_set_only_if_the_image_is_as_it_was_seen(store: &dyn St
         keep(store, &image);
         let member = share(store, &image, "p", MemberStatus::Pending, 3);
         let set = |seen: &ImageAccess, project: &ProjectId| {
-            store.set_status(seen, project, MemberStatus::Accepted, at(4)).expect("a write")
+            store.set_status(seen, project, MemberStatus::Accepted, &cause(4)).expect("a write")
         };
         for seen in outdated(&image.access()).iter().filter(|seen| **seen != image.access()) {
             assert_eq!(set(seen, &member.project), None, "{seen:?}");
@@ -265,9 +265,9 @@ pub(super) fn a_membership_is_deleted_once(store: &dyn Store) {
         share(store, &image, "q", MemberStatus::Accepted, 3),
         share(store, &other, "p", MemberStatus::Accepted, 3),
     ];
-    assert!(!store.delete_member(&image.access(), &project("nobody")).expect("a write"));
-    assert!(store.delete_member(&image.access(), &gone.project).expect("a write"));
-    assert!(!store.delete_member(&image.access(), &gone.project).expect("a write"));
+    assert!(!store.delete_member(&image.access(), &project("nobody"), &cause(9)).expect("a write"));
+    assert!(store.delete_member(&image.access(), &gone.project, &cause(9)).expect("a write"));
+    assert!(!store.delete_member(&image.access(), &gone.project, &cause(9)).expect("a write"));
     assert_eq!(membership(store, image.id, &gone.project), None);
     for member in stay {
         assert_eq!(membership(store, member.image, &member.project), Some(member));
@@ -281,10 +281,10 @@ pub(super) fn a_membership_is_deleted_only_if_the_image_is_as_it_was_seen(store:
         keep(store, &image);
         let member = share(store, &image, "p", MemberStatus::Pending, 3);
         for seen in outdated(&image.access()).iter().filter(|seen| **seen != image.access()) {
-            assert!(!store.delete_member(seen, &member.project).expect("a write"), "{seen:?}");
+            assert!(!store.delete_member(seen, &member.project, &cause(9)).expect("a write"), "{seen:?}");
         }
         assert_eq!(membership(store, image.id, &member.project).as_ref(), Some(&member));
-        assert!(store.delete_member(&image.access(), &member.project).expect("a write"));
+        assert!(store.delete_member(&image.access(), &member.project, &cause(9)).expect("a write"));
     }
 }
 
@@ -292,7 +292,7 @@ pub(super) fn a_project_that_is_added_again_starts_anew(store: &dyn Store) {
     let image = an_image("owner");
     keep(store, &image);
     share(store, &image, "p", MemberStatus::Accepted, 3);
-    store.delete_member(&image.access(), &project("p")).expect("a write");
+    store.delete_member(&image.access(), &project("p"), &cause(9)).expect("a write");
     let again = share(store, &image, "p", MemberStatus::Pending, 9);
     assert_eq!(sight(store, &image, "p", "p").member, Some(again));
 }

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{keep, membership, random::Random, share, together::at_once};
 use crate::{
+    event::Cause,
     image::{Image, ImageAccess, ImageId, Visibility},
     member::{Member, MemberStatus},
     project::ProjectId,
     store::{MembersPage, SightOf, StatusChange, Store, Viewer},
-    testing::builders::{an_image, at, project},
+    testing::builders::{an_image, cause, project},
 };
 
 const PROJECTS: [&str; 4] = ["owner", "p", "q", "r"];
@@ -100,13 +101,15 @@ pub(super) fn many_statuses_become_what_each_in_turn_would_make_them(store: &dyn
                 }
             })
             .collect();
-        let changes: Vec<StatusChange<'_>> = (0_i64..)
+        let causes: Vec<Cause> = (0..20).map(|second| cause(100 * round + second)).collect();
+        let changes: Vec<StatusChange<'_>> = causes
+            .iter()
             .zip(&seen)
-            .map(|(second, seen)| StatusChange {
+            .map(|(cause, seen)| StatusChange {
                 seen,
                 member: &projects[random.below(projects.len())],
                 status: random.one_of(&MemberStatus::ALL),
-                now: at(100 * round + second),
+                cause,
             })
             .collect();
         let answers = store.set_statuses(&changes).expect("changes");
@@ -115,7 +118,7 @@ pub(super) fn many_statuses_become_what_each_in_turn_would_make_them(store: &dyn
         let (done, left): (Vec<_>, Vec<_>) =
             changes.iter().zip(answers).partition(|(_, answer)| answer.is_some());
         let alone = left.into_iter().map(|(change, _)| {
-            let answer = store.set_status(change.seen, change.member, change.status, change.now);
+            let answer = store.set_status(change.seen, change.member, change.status, change.cause);
             (change, answer.expect("a change"))
         });
         for (change, answer) in done.into_iter().chain(alone.collect::<Vec<_>>()) {
@@ -123,7 +126,7 @@ pub(super) fn many_statuses_become_what_each_in_turn_would_make_them(store: &dyn
             let member = model.get_mut(&(change.seen.id, change.member.clone())).filter(|_| fits);
             if let Some(member) = member {
                 if member.status != change.status {
-                    (member.status, member.updated_at) = (change.status, change.now);
+                    (member.status, member.updated_at) = (change.status, change.cause.at);
                 }
                 assert_eq!(answer.as_ref(), Some(&*member));
             } else {
@@ -145,12 +148,14 @@ pub(super) fn of_many_answers_for_one_membership_each_has_its_own(store: &dyn St
     let threads = at_once(4, |thread| {
         let thread = i64::try_from(thread).unwrap_or(0);
         let status = |second: i64| MemberStatus::ALL[usize::try_from(second).unwrap_or(0) % 3];
+        let causes: Vec<Cause> = (0_i64..64).map(|second| cause(1000 * thread + second)).collect();
         let changes: Vec<_> = (0_i64..64)
-            .map(|second| StatusChange {
+            .zip(&causes)
+            .map(|(second, cause)| StatusChange {
                 seen: &access,
                 member: &member.project,
                 status: status(second),
-                now: at(1000 * thread + second),
+                cause,
             })
             .collect();
         let answers = store.set_statuses(&changes).expect("changes");

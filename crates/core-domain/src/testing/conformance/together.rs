@@ -19,7 +19,7 @@ use crate::{
     member::{Member, MemberStatus},
     sharing,
     store::{MembersPage, Store, Viewer},
-    testing::builders::{an_image, at, caller, project},
+    testing::builders::{an_image, at, caller, cause, project},
 };
 
 const THREADS: usize = 8;
@@ -58,7 +58,7 @@ fn fill_up(store: &dyn Store, id: ImageId, rules: &Rules, maximum: usize) {
         let each = (0..4).filter(|number| {
             let added = loop {
                 let project = project(&format!("p{thread}.{number}"));
-                match sharing::add(Context::now(&owner, rules), store, id, &project) {
+                match sharing::add(Context::now(&owner, rules, "req-test"), store, id, &project) {
                     // Not made yet.
                     Err(Error::NotFound(_)) => thread::yield_now(),
                     other => break other,
@@ -104,7 +104,7 @@ pub(super) fn one_of_many_adding_the_same_project_succeeds(store: &dyn Store) {
         let image = an_image("owner");
         keep(store, &image);
         let added = at_once(THREADS, |_| {
-            match sharing::add(Context::now(&owner, &rules), store, image.id, &project("p")) {
+            match sharing::add(Context::now(&owner, &rules, "req-test"), store, image.id, &project("p")) {
                 Ok(member) => Some(member),
                 Err(Error::Conflict(Conflict::Member(..))) => None,
                 Err(other) => unreachable!("{other:?}"),
@@ -122,10 +122,10 @@ pub(super) fn one_of_many_making_the_same_image_succeeds(store: &dyn Store) {
         let made = at_once(THREADS, |thread| {
             let (owner, rules) = (caller(&format!("p{thread}"), &["member"]), Rules::default());
             let new = catalog::NewImage { id: Some(id), ..catalog::NewImage::default() };
-            match catalog::create(Context::now(&owner, &rules), store, new) {
+            match catalog::create(Context::now(&owner, &rules, "req-test"), store, new) {
                 Ok(image) => {
                     // And deleting it gives nobody else a chance.
-                    catalog::delete(Context::now(&owner, &rules), store, id).expect("a deletion");
+                    catalog::delete(Context::now(&owner, &rules, "req-test"), store, id).expect("a deletion");
                     Some(image)
                 }
                 Err(Error::Conflict(Conflict::Image(_))) => None,
@@ -143,7 +143,7 @@ pub(super) fn changes_of_one_image_come_one_after_another(store: &dyn Store) {
     at_once(THREADS, |_| {
         for _ in 0..20 {
             store
-                .write(image.id, |tx| {
+                .write(image.id, &cause(0), |tx| {
                     let mut image = tx.image()?.expect("the image");
                     image.min_disk += 1;
                     image.properties.insert("count".to_owned(), image.min_disk.to_string());
@@ -164,7 +164,7 @@ pub(super) fn adding_and_removing_at_once_leaves_a_serial_outcome(store: &dyn St
     let (added, removed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     at_once(THREADS, |thread| {
         for _ in 0..25 {
-            let cx = Context::now(&owner, &rules);
+            let cx = Context::now(&owner, &rules, "req-test");
             if thread % 2 == 0 {
                 match sharing::add(cx, store, image.id, &project("p")) {
                     Ok(_) => added.fetch_add(1, Ordering::SeqCst),
@@ -192,13 +192,14 @@ pub(super) fn answering_while_removed_and_added_leaves_a_serial_outcome(store: &
     for _ in 0..20 {
         let image = an_image("owner");
         keep(store, &image);
-        sharing::add(Context::now(&owner, &rules), store, image.id, &project("p")).expect("a member");
+        sharing::add(Context::now(&owner, &rules, "req-test"), store, image.id, &project("p"))
+            .expect("a member");
         let answers = at_once(2, |thread| {
             if thread == 0 {
-                let cx = Context::now(&member, &rules);
+                let cx = Context::now(&member, &rules, "req-test");
                 sharing::set_status(cx, store, image.id, &project("p"), MemberStatus::Accepted).map(Some)
             } else {
-                let cx = Context::now(&owner, &rules);
+                let cx = Context::now(&owner, &rules, "req-test");
                 sharing::remove(cx, store, image.id, &project("p"))?;
                 sharing::add(cx, store, image.id, &project("p")).map(|_| None)
             }
@@ -221,18 +222,20 @@ pub(super) fn whoever_was_removed_stays_removed(store: &dyn Store) {
     for _ in 0..20 {
         let image = an_image("owner");
         keep(store, &image);
-        sharing::add(Context::now(&owner, &rules), store, image.id, &project("p")).expect("a member");
+        sharing::add(Context::now(&owner, &rules, "req-test"), store, image.id, &project("p"))
+            .expect("a member");
         at_once(3, |thread| {
             if thread == 0 {
-                sharing::remove(Context::now(&owner, &rules), store, image.id, &project("p"))
+                sharing::remove(Context::now(&owner, &rules, "req-test"), store, image.id, &project("p"))
                     .expect("a removal");
-                assert!(catalog::show(Context::now(&member, &rules), store, image.id).is_err());
+                assert!(catalog::show(Context::now(&member, &rules, "req-test"), store, image.id).is_err());
                 assert!(
-                    sharing::show(Context::now(&member, &rules), store, image.id, &project("p")).is_err()
+                    sharing::show(Context::now(&member, &rules, "req-test"), store, image.id, &project("p"))
+                        .is_err()
                 );
             } else {
                 for status in MemberStatus::ALL {
-                    let cx = Context::now(&member, &rules);
+                    let cx = Context::now(&member, &rules, "req-test");
                     match sharing::set_status(cx, store, image.id, &project("p"), status) {
                         Ok(_) | Err(Error::NotFound(_)) => {}
                         Err(other) => unreachable!("{other:?}"),
@@ -259,7 +262,7 @@ pub(super) fn readers_see_a_change_whole_or_not_at_all(store: &dyn Store) {
             for round in 0..40 {
                 let image = if round % 2 == 0 { &after } else { &before };
                 store
-                    .write(image.id, |tx| {
+                    .write(image.id, &cause(0), |tx| {
                         tx.update_image(image)?;
                         for name in ["p", "q"] {
                             tx.insert_member(&Member::offered(
@@ -293,7 +296,8 @@ pub(super) fn a_private_image_is_never_seen_with_members(store: &dyn Store) {
         keep(store, &image);
         at_once(3, |thread| {
             if thread == 0 {
-                sharing::add(Context::now(&owner, &rules), store, image.id, &project("p")).expect("a member");
+                sharing::add(Context::now(&owner, &rules, "req-test"), store, image.id, &project("p"))
+                    .expect("a member");
             } else {
                 loop {
                     let seen = store.sight(image.id, Some(&project("p")), &project("p"));

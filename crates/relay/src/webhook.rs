@@ -1,0 +1,244 @@
+//! Webhooks: an address that is called for each event, with a signature.
+
+use std::{io, time::Duration};
+
+use aws_lc_rs::{digest, hmac};
+use chrono::Utc;
+use core_domain::{
+    event::{Change, Event},
+    outbox::Delivery,
+};
+use reqwest::{Client, Url, redirect};
+use serde_json::{Value, json};
+use tokio::runtime::{Builder, Runtime};
+use uuid::Uuid;
+
+use crate::{
+    Invalid,
+    notification::{actor, record},
+    secret::Secret,
+    sink::{Failure, Sink, Time, Told},
+    text,
+};
+
+/// Claimed at a time. Few: of those that were claimed when a server was killed, all but one are marked for nothing.
+const MOST: usize = 8;
+/// An answer that says «not so» is asked for so often, over some four seconds, before the event becomes a dead letter.
+const TRIES: u32 = 5;
+/// Shorter secrets can be guessed.
+const SHORTEST_SECRET: usize = 16;
+/// How much of a host is in the name of a sink.
+const NAME_CHARS: usize = 80;
+
+/// An address that is called.
+pub struct Webhook {
+    name: String,
+    url: Url,
+    key: hmac::Key,
+    patience: Duration,
+    client: Client,
+    runtime: Runtime,
+    /// The event that was tried last, and how often.
+    trying: (Uuid, u32),
+}
+
+/// What an answer means.
+enum Answer {
+    /// Done.
+    Taken,
+    /// Not now.
+    Later(String),
+    /// Not so.
+    Refused(String),
+    /// Never again.
+    Gone(String),
+}
+
+impl Webhook {
+    /// One at this address. Each call is signed with the secret. An event older than `patience` that still cannot be told
+    /// becomes a dead letter.
+    ///
+    /// # Errors
+    /// An address or a secret that cannot be used.
+    pub fn new(url: &str, secret: &Secret, patience: Duration) -> Result<Self, Invalid> {
+        let wrong = || Invalid("must be addresses such as https://hooks.example.org/images".to_owned());
+        let parsed = Url::parse(url).map_err(|_| wrong())?;
+        let host = parsed.host_str().filter(|_| matches!(parsed.scheme(), "http" | "https"));
+        let host = host.ok_or_else(wrong)?;
+        Self::check(secret)?;
+        let failed = |what: &str, error: &dyn std::fmt::Display| Invalid(format!("{what}: {error}"));
+        let client = Client::builder()
+            .user_agent(concat!("vitrine/", env!("CARGO_PKG_VERSION")))
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .build()
+            .map_err(|error| failed("no HTTP client can be made", &error))?;
+        let runtime = runtime("webhook").map_err(|error| failed("no thread can be started", &error))?;
+        let hash = text::hexadecimal(&digest::digest(&digest::SHA256, url.as_bytes()).as_ref()[..4]);
+        let host: String = host.chars().take(NAME_CHARS).collect();
+        Ok(Self {
+            name: format!("webhook:{host}:{hash}"),
+            key: hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes()),
+            url: parsed,
+            patience,
+            client,
+            runtime,
+            trying: (Uuid::nil(), 0),
+        })
+    }
+
+    /// Whether calls can be signed with this.
+    ///
+    /// # Errors
+    /// It can be guessed.
+    pub fn check(secret: &Secret) -> Result<(), Invalid> {
+        if secret.reveal().len() < SHORTEST_SECRET {
+            return Err(Invalid(format!(
+                "must be a secret of at least {SHORTEST_SECRET} characters, which webhooks are signed with"
+            )));
+        }
+        Ok(())
+    }
+
+    /// Calls once.
+    fn call(&self, delivery: &Delivery, attempt: u32, limit: Duration) -> Answer {
+        let body = body(delivery).to_string();
+        let time = Utc::now().timestamp().to_string();
+        let request = self
+            .client
+            .post(self.url.clone())
+            .timeout(limit)
+            .header("Content-Type", "application/json")
+            .header("X-Vitrine-Event-Id", delivery.event.id.as_hyphenated().to_string())
+            .header("X-Vitrine-Event-Type", delivery.event.kind())
+            .header("X-Vitrine-Attempt", attempt)
+            .header("X-Vitrine-Signature", format!("sha256={}", self.signature(&time, &body)))
+            .header("X-Vitrine-Timestamp", time);
+        let request = if delivery.again { request.header("X-Vitrine-Redelivered", "true") } else { request };
+        // Time-outs want a timer, which is there only inside.
+        match self.runtime.block_on(async { request.body(body).send().await }) {
+            Ok(answer) => meaning(answer.status().as_u16()),
+            // Its address may contain a secret.
+            Err(error) => Answer::Later(reasons(&error.without_url())),
+        }
+    }
+
+    /// HMAC-SHA256 of the time, a dot and the body.
+    fn signature(&self, time: &str, body: &str) -> String {
+        let mut signing = hmac::Context::with_key(&self.key);
+        signing.update(time.as_bytes());
+        signing.update(b".");
+        signing.update(body.as_bytes());
+        text::hexadecimal(signing.sign().as_ref())
+    }
+
+    /// What it means that an event was not taken.
+    fn failure(&self, event: &Event, answer: Answer, attempt: u32) -> Option<Failure> {
+        match answer {
+            Answer::Taken => None,
+            Answer::Gone(why) => Some(Failure::Hopeless(why)),
+            Answer::Refused(why) if attempt >= TRIES => Some(Failure::Hopeless(why)),
+            Answer::Later(why) if attempt >= TRIES && self.is_too_old(event) => Some(Failure::Hopeless(why)),
+            Answer::Refused(why) | Answer::Later(why) => Some(Failure::Away(why)),
+        }
+    }
+
+    fn is_too_old(&self, event: &Event) -> bool {
+        Utc::now().signed_duration_since(event.cause.at).to_std().is_ok_and(|age| age > self.patience)
+    }
+}
+
+impl Sink for Webhook {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn most(&self) -> usize {
+        MOST
+    }
+
+    fn tell(&mut self, deliveries: &[Delivery], time: Time) -> Told {
+        for (done, delivery) in deliveries.iter().enumerate() {
+            if time.is_up() {
+                return Told { done, tried: done, failure: None };
+            }
+            let id = delivery.event.id;
+            let attempt = if self.trying.0 == id { self.trying.1.saturating_add(1) } else { 1 };
+            self.trying = (id, attempt);
+            let answer = self.call(delivery, attempt, time.left());
+            if let Some(failure) = self.failure(&delivery.event, answer, attempt) {
+                return Told { done, tried: done + 1, failure: Some(failure) };
+            }
+        }
+        Told::all(deliveries.len())
+    }
+}
+
+fn meaning(status: u16) -> Answer {
+    let why = format!("answered {status}");
+    match status {
+        200..=299 => Answer::Taken,
+        410 => Answer::Gone(why),
+        408 | 429 => Answer::Later(why),
+        // A redirect is not followed: the secret's holder is where it was said to be.
+        300..=499 => Answer::Refused(why),
+        _ => Answer::Later(why),
+    }
+}
+
+/// What it is told.
+fn body(delivery: &Delivery) -> Value {
+    let Delivery { event, again, .. } = delivery;
+    let mut body = json!({
+        "id": event.id.as_hyphenated().to_string(),
+        "number": event.number,
+        "type": event.kind(),
+        "time": text::microseconds(event.cause.at),
+        "redelivered": again,
+        "actor": actor(event),
+        "request_id": event.cause.request,
+        "image": {
+            "id": event.image.to_string(),
+            "name": event.image_name,
+            "owner": event.owner.as_ref().map(|owner| owner.as_str()),
+        },
+    });
+    match &event.change {
+        Change::Image { image, .. } => body["record"] = Value::Object(record(image)),
+        Change::Member { project, old, new, created_at, .. } => {
+            body["member"] = json!({
+                "project_id": project.as_str(),
+                "old_status": old.map(|status| status.as_str()),
+                "status": new.map(|status| status.as_str()),
+                "created_at": text::microseconds(*created_at),
+            });
+        }
+    }
+    body
+}
+
+/// One thread that keeps connections alive while the sink's own does something else.
+pub(crate) fn runtime(name: &str) -> io::Result<Runtime> {
+    Builder::new_multi_thread().worker_threads(1).thread_name(format!("{name}-io")).enable_all().build()
+}
+
+/// An error with what caused it, on one line.
+pub(crate) fn reasons(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        let deeper_text = deeper.to_string();
+        if !text.contains(&deeper_text) {
+            text.push_str(": ");
+            text.push_str(&deeper_text);
+        }
+        cause = deeper.source();
+    }
+    text::excerpt(&text, 300)
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Webhook").field("name", &self.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,173 @@
+//! The relay, on the store in memory.
+
+use std::{
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use core_domain::{
+    image::ImageId,
+    outbox::Outbox,
+    store::Store as _,
+    testing::{
+        builders::{an_image, cause},
+        memory::MemoryStore,
+    },
+};
+use relay::{Audit, Pace, Relay, Secret, Sink, Webhook};
+use serde_json::Value;
+use testbed::{Webhooks, patience};
+
+/// Events of the builders are from the beginning of 2026.
+const YEARS: Duration = Duration::from_secs(50 * 365 * 86_400);
+
+fn quick() -> Pace {
+    Pace {
+        lease: Duration::from_millis(900),
+        poll: Duration::from_millis(10),
+        longest_wait: Duration::from_millis(200),
+    }
+}
+
+fn webhook(receiver: &Webhooks) -> Box<dyn Sink> {
+    Box::new(Webhook::new(&receiver.url(), &Secret::new("a secret of the receiver's"), YEARS).unwrap())
+}
+
+fn audit(path: &Path) -> Box<dyn Sink> {
+    Box::new(Audit::file(path.to_owned(), "image"))
+}
+
+/// Makes so many images, one event each, and gives their ids.
+fn make(store: &MemoryStore, count: usize) -> Vec<ImageId> {
+    let made = |_| {
+        let image = an_image("owner");
+        let id = image.id;
+        let mut change = store.begin(id, &cause(1)).unwrap();
+        change.insert_image(&image).unwrap();
+        change.commit().unwrap();
+        id
+    };
+    (0..count).map(made).collect()
+}
+
+fn images(receiver: &Webhooks) -> Vec<String> {
+    let image = |call: testbed::webhooks::Told| call.json()["image"]["id"].as_str().unwrap().to_owned();
+    receiver.taken().into_iter().map(image).collect()
+}
+
+fn until(what: &str, condition: impl Fn() -> bool) {
+    patience::until(what, Duration::from_secs(20), || condition().then_some(()));
+}
+
+fn started(store: &Arc<MemoryStore>, holder: &str, sinks: Vec<Box<dyn Sink>>) -> Relay {
+    let outbox: Arc<dyn Outbox> = Arc::clone(store) as _;
+    Relay::start(&outbox, sinks, holder, quick()).unwrap()
+}
+
+fn is_leased(relay: &Relay) -> bool {
+    relay.figures().iter().all(|(_, figures)| figures.leased)
+}
+
+#[test]
+fn every_sink_is_told_of_everything_in_order_and_one_that_is_away_delays_only_itself() {
+    let store = Arc::new(MemoryStore::default());
+    let [well, ill] = [Webhooks::new(), Webhooks::new()];
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("audit.log");
+    ill.answer(503);
+    let relay = started(&store, "one", vec![webhook(&well), webhook(&ill), audit(&log)]);
+    until("leases", || is_leased(&relay));
+    let made: Vec<_> = make(&store, 50).iter().map(ToString::to_string).collect();
+    until("the well one's calls", || well.taken().len() == 50);
+    until("the audit log", || fs::read_to_string(&log).is_ok_and(|text| text.lines().count() == 50));
+    assert_eq!(images(&well), made);
+    assert!(ill.taken().is_empty());
+    until("figures", || relay.figures()[1].1.waiting == 50);
+    ill.answer(200);
+    until("the ill one's calls", || ill.taken().len() == 50);
+    assert_eq!(images(&ill), made);
+    // Only what was tried is marked: the first.
+    let marked: Vec<_> =
+        ill.taken().iter().filter(|call| call.json()["redelivered"] == true).map(|_| ()).collect();
+    assert_eq!(marked.len(), 1);
+    let audited: Vec<String> = fs::read_to_string(&log)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap()["target"]["id"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(audited, made);
+    until("nothing to wait", || relay.figures().iter().all(|(_, figures)| figures.waiting == 0));
+    relay.end(Duration::from_secs(5));
+}
+
+#[test]
+fn of_two_relays_one_tells_and_the_other_goes_on_where_it_ended() {
+    let store = Arc::new(MemoryStore::default());
+    let receiver = Webhooks::new();
+    let first = started(&store, "first", vec![webhook(&receiver)]);
+    until("the first's lease", || is_leased(&first));
+    let second = started(&store, "second", vec![webhook(&receiver)]);
+    make(&store, 20);
+    until("the calls", || receiver.taken().len() == 20);
+    assert!(!is_leased(&second));
+    let ended = Instant::now();
+    first.end(Duration::from_secs(5));
+    make(&store, 20);
+    until("more calls", || receiver.taken().len() == 40);
+    // It gave the lease back: nobody waited for its end.
+    assert!(ended.elapsed() < Duration::from_secs(5), "{:?}", ended.elapsed());
+    assert!(is_leased(&second));
+    assert!(receiver.taken().iter().all(|call| call.json()["redelivered"] == false));
+    second.end(Duration::from_secs(5));
+}
+
+#[test]
+fn what_was_claimed_by_one_who_is_gone_is_told_marked() {
+    let store = Arc::new(MemoryStore::default());
+    let receiver = Webhooks::new();
+    let sink = webhook(&receiver);
+    let lease = store.lease(sink.name(), "gone", Duration::from_millis(300)).unwrap().unwrap();
+    make(&store, 3);
+    assert_eq!(store.claim(&lease, 2).unwrap().unwrap().len(), 2);
+    let relay = started(&store, "next", vec![sink]);
+    until("the calls", || receiver.taken().len() == 3);
+    let marks: Vec<_> =
+        receiver.taken().iter().map(|call| call.json()["redelivered"].as_bool().unwrap()).collect();
+    assert_eq!(marks, [true, true, false]);
+    relay.end(Duration::from_secs(5));
+}
+
+#[test]
+fn an_event_that_is_refused_becomes_a_dead_letter_and_the_next_ones_are_told() {
+    let store = Arc::new(MemoryStore::default());
+    let receiver = Webhooks::new();
+    receiver.answer(410);
+    let sink = webhook(&receiver);
+    let name = sink.name().to_owned();
+    let relay = started(&store, "one", vec![sink]);
+    until("the lease", || is_leased(&relay));
+    make(&store, 1);
+    until("a dead letter", || store.dead_letters(&name, 10).unwrap().len() == 1);
+    receiver.answer(200);
+    make(&store, 2);
+    until("the calls", || receiver.taken().len() == 2);
+    assert_eq!(store.dead_letters(&name, 10).unwrap()[0].why, "answered 410");
+    until("figures", || relay.figures()[0].1.dead == 1);
+    relay.end(Duration::from_secs(5));
+}
+
+#[test]
+fn a_sink_that_is_away_for_long_is_left_to_another_who_may_reach_it() {
+    let store = Arc::new(MemoryStore::default());
+    let directory = tempfile::tempdir().unwrap();
+    let unreachable = directory.path().join("missing").join("audit.log");
+    let reachable = directory.path().join("audit.log");
+    let first = started(&store, "first", vec![audit(&unreachable)]);
+    until("the first's lease", || is_leased(&first));
+    make(&store, 3);
+    let second = started(&store, "second", vec![audit(&reachable)]);
+    until("the log", || fs::read_to_string(&reachable).is_ok_and(|text| text.lines().count() == 3));
+    [first, second].into_iter().for_each(|relay| relay.end(Duration::from_secs(5)));
+}

@@ -1,0 +1,237 @@
+//! The SQL of events, as they are kept and as histories; how they are told is [`crate::outbox`].
+
+mod snapshot;
+
+use chrono::NaiveDateTime;
+use core_domain::{
+    event::{Cause, Change, Deed, Event},
+    image::{Image, ImageId},
+    member::{Member, MemberStatus},
+    project::{ProjectId, UserId},
+    store::HistoryPage,
+};
+use diesel::{
+    QueryResult,
+    prelude::*,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sql_types::{Nullable, Text, Timestamp},
+};
+use uuid::Uuid;
+
+use crate::{
+    connection::{Connection, MultiBackend},
+    error::{Fault, impossible, read},
+    images::kept,
+    schema::{Id, Key, events},
+};
+
+/// A row of `events`, as it is read.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = events)]
+pub(crate) struct EventRow {
+    number: i64,
+    id: Key,
+    at: NaiveDateTime,
+    user_id: String,
+    project_id: Option<String>,
+    request_id: String,
+    image_id: Key,
+    image_name: Option<String>,
+    owner: Option<String>,
+    member_id: Option<String>,
+    deed: String,
+    old_status: Option<String>,
+    new_status: Option<String>,
+    member_created_at: Option<NaiveDateTime>,
+    image: Option<String>,
+}
+
+/// [`core_domain::store::Store::history`]: one statement.
+pub(crate) fn history(
+    connection: &mut Connection,
+    image: ImageId,
+    member: &ProjectId,
+    page: HistoryPage,
+) -> Result<Vec<Event>, Fault> {
+    let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
+    let rows: Vec<EventRow> = connection.run(|any| {
+        events::table
+            .filter(events::image_id.eq(Key(image.uuid())))
+            .filter(events::member_id.eq(member.as_str()))
+            .filter(events::number.gt(page.after.unwrap_or(0)))
+            .order_by(events::number)
+            .limit(limit)
+            .select(EventRow::as_select())
+            .load(any)
+    })?;
+    rows.into_iter().map(event).collect()
+}
+
+pub(crate) fn event(row: EventRow) -> Result<Event, Fault> {
+    let deed = *Deed::ALL
+        .iter()
+        .find(|deed| deed.as_str() == row.deed)
+        .ok_or_else(|| impossible("an event in the database is of no kind"))?;
+    let status = |word: Option<String>| word.map(|word| read(word.parse::<MemberStatus>())).transpose();
+    let project = |id: Option<String>| id.map(|id| read(ProjectId::parse(&id))).transpose();
+    let change = match (row.member_id, row.member_created_at, row.image) {
+        (Some(member), Some(created_at), None) => Change::Member {
+            deed,
+            project: read(ProjectId::parse(&member))?,
+            old: status(row.old_status)?,
+            new: status(row.new_status)?,
+            created_at: created_at.and_utc(),
+        },
+        (None, None, Some(image)) => Change::Image { deed, image: Box::new(snapshot::image(&image)?) },
+        _ => return Err(impossible("an event in the database is about nothing, or about too much")),
+    };
+    Ok(Event {
+        id: row.id.0,
+        number: row.number,
+        cause: Cause {
+            user: UserId::new(&row.user_id),
+            project: project(row.project_id)?,
+            request: row.request_id,
+            at: row.at.and_utc(),
+        },
+        image: row.image_id.0.into(),
+        image_name: row.image_name,
+        owner: project(row.owner)?,
+        change,
+    })
+}
+
+/// What was done to a membership, and the membership it was done to: with the status that it has, or had last.
+pub(crate) struct MemberDeed<'a> {
+    pub(crate) deed: Deed,
+    pub(crate) member: &'a Member,
+    /// Its status before, if there was one.
+    pub(crate) old: Option<MemberStatus>,
+    /// Its status now, if there is one.
+    pub(crate) new: Option<MemberStatus>,
+}
+
+/// Keeps the event of what was just done to the record of an image, which is, or was last, this.
+pub(crate) fn keep_of_image(
+    connection: &mut Connection,
+    cause: &Cause,
+    image: &Image,
+    deed: Deed,
+) -> Result<(), Fault> {
+    let snapshot = snapshot::text(image)?;
+    let row = NewEvent { snapshot: Some(&snapshot), ..NewEvent::new(cause, image, deed) };
+    connection.run(|any| NewEvents(vec![row]).execute(any)).map(drop)
+}
+
+/// Keeps the events of what was just done to memberships of an image, in this order.
+pub(crate) fn keep_of_members(
+    connection: &mut Connection,
+    cause: &Cause,
+    image: &Image,
+    deeds: &[MemberDeed<'_>],
+) -> Result<(), Fault> {
+    if deeds.is_empty() {
+        return Ok(());
+    }
+    let rows = deeds.iter().map(|one| NewEvent {
+        member: Some(one.member.project.as_str()),
+        old: one.old.map(MemberStatus::as_str),
+        new: one.new.map(MemberStatus::as_str),
+        made: Some(kept(one.member.created_at)),
+        ..NewEvent::new(cause, image, one.deed)
+    });
+    let events = NewEvents(rows.collect());
+    connection.run(|any| events.execute(any)).map(drop)
+}
+
+/// A row of `events`, to be inserted.
+struct NewEvent<'a> {
+    id: Key,
+    at: NaiveDateTime,
+    user: &'a str,
+    project: Option<&'a str>,
+    request: &'a str,
+    image: Key,
+    image_name: Option<&'a str>,
+    owner: Option<&'a str>,
+    deed: &'static str,
+    member: Option<&'a str>,
+    old: Option<&'static str>,
+    new: Option<&'static str>,
+    made: Option<NaiveDateTime>,
+    snapshot: Option<&'a str>,
+}
+
+impl<'a> NewEvent<'a> {
+    fn new(cause: &'a Cause, image: &'a Image, deed: Deed) -> Self {
+        Self {
+            id: Key(Uuid::new_v4()),
+            at: kept(cause.at),
+            user: cause.user.as_str(),
+            project: cause.project.as_ref().map(ProjectId::as_str),
+            request: &cause.request,
+            image: Key(image.id.uuid()),
+            image_name: image.name.as_deref(),
+            owner: image.owner.as_ref().map(ProjectId::as_str),
+            deed: deed.as_str(),
+            member: None,
+            old: None,
+            new: None,
+            made: None,
+            snapshot: None,
+        }
+    }
+}
+
+/// Events inserted by one statement; Diesel has no such word for two databases.
+struct NewEvents<'a>(Vec<NewEvent<'a>>);
+
+impl QueryFragment<MultiBackend> for NewEvents<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        if self.0.len() > 1 {
+            // Another statement for each number of rows: not worth remembering.
+            out.unsafe_to_cache_prepared();
+        }
+        out.push_sql(
+            "INSERT INTO events (id, at, user_id, project_id, request_id, image_id, image_name, owner, deed, \
+             member_id, old_status, new_status, member_created_at, image)",
+        );
+        for (number, row) in self.0.iter().enumerate() {
+            out.push_sql(if number == 0 { " VALUES (" } else { "), (" });
+            out.push_bind_param::<Id, _>(&row.id)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Timestamp, _>(&row.at)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Text, _>(row.user)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Nullable<Text>, _>(&row.project)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Text, _>(row.request)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Id, _>(&row.image)?;
+            for text in [&row.image_name, &row.owner] {
+                out.push_sql(", ");
+                out.push_bind_param::<Nullable<Text>, _>(text)?;
+            }
+            out.push_sql(", ");
+            out.push_bind_param::<Text, _>(row.deed)?;
+            for text in [&row.member, &row.old, &row.new] {
+                out.push_sql(", ");
+                out.push_bind_param::<Nullable<Text>, _>(text)?;
+            }
+            out.push_sql(", ");
+            out.push_bind_param::<Nullable<Timestamp>, _>(&row.made)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Nullable<Text>, _>(&row.snapshot)?;
+        }
+        out.push_sql(")");
+        Ok(())
+    }
+}
+
+impl QueryId for NewEvents<'_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl<Conn> RunQueryDsl<Conn> for NewEvents<'_> {}

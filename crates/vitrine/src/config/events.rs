@@ -1,0 +1,187 @@
+//! Who is told of events, made from the keys.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use relay::{Audit, Pace, Queues, Rabbitmq, Secret, Sink, Webhook};
+
+use super::{BadConfig, Config, QueuesWord};
+
+/// The word for standard output.
+const OUTPUT: &str = "stdout";
+
+impl Config {
+    /// Everybody who is told of events, by a thread each; nobody, if the keys name none.
+    ///
+    /// # Errors
+    /// What cannot be used, by its key. Nobody is asked whether they are there.
+    pub(crate) fn sinks(&self) -> Result<Vec<Box<dyn Sink>>, BadConfig> {
+        let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+        if let Some(rabbitmq) = self.rabbitmq()? {
+            sinks.push(Box::new(rabbitmq));
+        }
+        for webhook in self.webhooks()? {
+            sinks.push(Box::new(webhook));
+        }
+        if let Some(audit) = self.audit()? {
+            sinks.push(Box::new(audit));
+        }
+        Ok(sinks)
+    }
+
+    /// How quick telling is.
+    pub(crate) fn pace(&self) -> Pace {
+        Pace { lease: Duration::from_secs(self.events.lease), ..Pace::default() }
+    }
+
+    fn rabbitmq(&self) -> Result<Option<Rabbitmq>, BadConfig> {
+        let keys = &self.events;
+        if keys.rabbitmq_url.reveal().trim().is_empty() {
+            return Ok(None);
+        }
+        // AMQP's short strings.
+        for (key, name) in [
+            ("events.rabbitmq_exchange", &keys.rabbitmq_exchange),
+            ("events.rabbitmq_topic", &keys.rabbitmq_topic),
+        ] {
+            if name.is_empty() || name.len() > 200 || name.chars().any(|letter| letter.is_control()) {
+                return Err(BadConfig::new(key, "must be a name of at most 200 bytes"));
+            }
+        }
+        let authorities = if keys.rabbitmq_ca_file.as_os_str().is_empty() {
+            None
+        } else {
+            let file = &keys.rabbitmq_ca_file;
+            let read = fs::read(file).map_err(|error| {
+                BadConfig::new(
+                    "events.rabbitmq_ca_file",
+                    format!("{} cannot be read: {error}", file.display()),
+                )
+            })?;
+            Some(read)
+        };
+        let key = if authorities.is_some() { "events.rabbitmq_ca_file" } else { "events.rabbitmq_url" };
+        let url = |invalid| BadConfig::new("events.rabbitmq_url", invalid);
+        // First the addresses alone, so that what is wrong is said of its own key.
+        let secret = Secret::new(keys.rabbitmq_url.reveal());
+        Rabbitmq::check(&secret).map_err(url)?;
+        let rabbitmq = Rabbitmq::new(&secret, authorities.as_deref(), &self.publisher_id())
+            .map_err(|invalid| BadConfig::new(key, invalid))?;
+        let queues = match keys.rabbitmq_queues {
+            QueuesWord::Durable => Queues::Durable,
+            QueuesWord::Quorum => Queues::Quorum,
+            QueuesWord::Transient => Queues::Transient,
+        };
+        Ok(Some(rabbitmq.exchange(&keys.rabbitmq_exchange).topic(&keys.rabbitmq_topic).queues(queues)))
+    }
+
+    fn webhooks(&self) -> Result<Vec<Webhook>, BadConfig> {
+        let keys = &self.events;
+        let patience = Duration::from_secs(keys.webhook_patience);
+        let mut urls: Vec<&str> = keys.webhook_urls.reveal().split_whitespace().collect();
+        let secret = Secret::new(keys.webhook_secret.reveal());
+        if !urls.is_empty() {
+            Webhook::check(&secret).map_err(|invalid| BadConfig::new("events.webhook_secret", invalid))?;
+        }
+        // One that is named twice is told once.
+        urls.sort_unstable();
+        urls.dedup();
+        let webhook = |url| Webhook::new(url, &secret, patience);
+        urls.into_iter()
+            .map(webhook)
+            .collect::<Result<_, _>>()
+            .map_err(|invalid| BadConfig::new("events.webhook_urls", invalid))
+    }
+
+    fn audit(&self) -> Result<Option<Audit>, BadConfig> {
+        let path = match self.events.audit_log.as_str() {
+            "" => return Ok(None),
+            OUTPUT => return Ok(Some(Audit::output(&self.publisher_id()))),
+            path => PathBuf::from(path),
+        };
+        if !path.is_absolute() {
+            return Err(BadConfig::new(
+                "events.audit_log",
+                "must be an absolute path such as /var/log/vitrine/audit.log, or stdout",
+            ));
+        }
+        Ok(Some(Audit::file(path, &self.publisher_id())))
+    }
+
+    /// As Glance's `default_publisher_id`, with the host's name.
+    fn publisher_id(&self) -> String {
+        let given = &self.events.publisher_id;
+        if given.is_empty() { format!("image.{}", host()) } else { given.clone() }
+    }
+}
+
+/// What this machine, or this container, is called.
+pub(crate) fn host() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::layers::Layers;
+
+    fn sinks(keys: &[(&str, &str)]) -> Result<Vec<String>, String> {
+        let mut layers = Layers::default();
+        for (key, value) in keys {
+            layers.flag("--set", key, value).unwrap();
+        }
+        let sinks = layers.config().and_then(|config| config.sinks()).map_err(|error| error.to_string())?;
+        Ok(sinks.iter().map(|sink| sink.name().to_owned()).collect())
+    }
+
+    const SECRET: (&str, &str) = ("events.webhook_secret", "0123456789abcdef");
+
+    #[test]
+    fn nobody_is_told_unless_the_keys_say_so() {
+        assert_eq!(sinks(&[]).unwrap(), [""; 0]);
+        assert_eq!(sinks(&[("events.rabbitmq_exchange", "other"), SECRET]).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn each_address_is_a_sink_of_its_own() {
+        let told = sinks(&[
+            ("events.rabbitmq_url", "amqp://guest:guest@localhost/%2f amqp://guest:guest@other/%2f"),
+            (
+                "events.webhook_urls",
+                "https://b.example.org/x  https://a.example.org/y https://a.example.org/y",
+            ),
+            SECRET,
+            ("events.audit_log", "stdout"),
+        ]);
+        let told = told.unwrap();
+        assert_eq!((told[0].as_str(), told[3].as_str(), told.len()), ("rabbitmq", "audit", 4));
+        assert!(
+            told[1].starts_with("webhook:a.example.org:") && told[2].starts_with("webhook:b.example.org:")
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_by_its_key_and_never_shown() {
+        for (keys, key) in [
+            (&[("events.rabbitmq_url", "http://hunter2")][..], "events.rabbitmq_url"),
+            (
+                &[("events.rabbitmq_url", "amqp://hunter2/"), ("events.rabbitmq_topic", "")],
+                "events.rabbitmq_topic",
+            ),
+            (
+                &[("events.rabbitmq_url", "amqp://hunter2/"), ("events.rabbitmq_ca_file", "/nowhere")],
+                "events.rabbitmq_ca_file",
+            ),
+            (&[("events.webhook_urls", "https://host/hunter2")], "events.webhook_secret"),
+            (
+                &[("events.webhook_urls", "https://host/"), ("events.webhook_secret", "hunter2")],
+                "events.webhook_secret",
+            ),
+            (&[("events.webhook_urls", "ftp://hunter2/"), SECRET], "events.webhook_urls"),
+            (&[("events.audit_log", "relative.log")], "events.audit_log"),
+        ] {
+            let refused = sinks(keys).unwrap_err();
+            assert!(refused.starts_with(key) && !refused.contains("hunter2"), "{keys:?}: {refused}");
+        }
+    }
+}

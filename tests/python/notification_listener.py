@@ -1,0 +1,32 @@
+"""A listener for notifications, as any OpenStack service would have one: writes each down as a line of JSON."""
+
+import json
+import sys
+
+import oslo_messaging
+from oslo_config import cfg
+
+
+class Endpoint:
+    def info(self, context, publisher_id, event_type, payload, metadata):
+        heard = {
+            "context": {key: value for key, value in context.items() if value is not None},
+            "publisher_id": publisher_id,
+            "event_type": event_type,
+            "payload": payload,
+            "metadata": metadata,
+        }
+        print("heard", json.dumps(heard), flush=True)
+
+
+url, exchange, topic = sys.argv[1:]
+conf = cfg.ConfigOpts()
+conf([])
+transport = oslo_messaging.get_notification_transport(conf, url=url)
+# What waits longest is a listener of a cloud whose queues last.
+conf.set_override("amqp_durable_queues", True, group="oslo_messaging_rabbit")
+target = oslo_messaging.Target(topic=topic, exchange=exchange)
+listener = oslo_messaging.get_notification_listener(transport, [target], [Endpoint()], executor="threading")
+listener.start()
+print("listening", flush=True)
+listener.wait()
