@@ -7,6 +7,8 @@
 //! What each is told, and what it may rely on: `docs/events.md`.
 
 mod audit;
+mod away;
+mod background;
 mod cadf;
 mod figures;
 mod keeper;

@@ -19,10 +19,12 @@ use tokio::{runtime::Runtime, time::timeout};
 
 use self::transport::Plug;
 use crate::{
-    Invalid, notification,
+    Invalid,
+    background::runtime,
+    notification,
     secret::Secret,
     sink::{Failure, Sink, Time, Told},
-    webhook::{reasons, runtime},
+    text,
 };
 
 /// Published at a time, before the first confirm is waited for.
@@ -49,7 +51,8 @@ pub enum Queues {
 pub struct Rabbitmq {
     /// Its nodes, the next to be tried first.
     nodes: Vec<AMQPUri>,
-    tls: Arc<ClientConfig>,
+    /// `None`: no node speaks TLS.
+    tls: Option<Arc<ClientConfig>>,
     exchange: String,
     /// `TOPIC.info`: the routing key, and the queue.
     queue: String,
@@ -79,11 +82,14 @@ impl Rabbitmq {
     /// An address that is none, or a file without certificates.
     pub fn new(urls: &Secret, authorities: Option<&[u8]>, publisher_id: &str) -> Result<Self, Invalid> {
         let nodes = nodes(urls)?;
+        // The system's authorities, which a bare container does not have, are for those who need them.
+        let is_secure = nodes.iter().any(|node| node.scheme == AMQPScheme::AMQPS);
+        let tls = if is_secure { Some(Arc::new(transport::tls(authorities)?)) } else { None };
         let runtime =
             runtime("rabbitmq").map_err(|error| Invalid(format!("no thread can be started: {error}")))?;
         Ok(Self {
             nodes,
-            tls: Arc::new(transport::tls(authorities)?),
+            tls,
             exchange: "glance".to_owned(),
             queue: "notifications.info".to_owned(),
             queues: Queues::default(),
@@ -123,7 +129,7 @@ impl Rabbitmq {
     async fn link(&self, plug: Plug) -> Result<Link, lapin::Error> {
         // There is one at least.
         let node = self.nodes.first().cloned().unwrap_or_default();
-        let tls = (node.scheme == AMQPScheme::AMQPS).then(|| Arc::clone(&self.tls));
+        let tls = self.tls.clone().filter(|_| node.scheme == AMQPScheme::AMQPS);
         let properties = ConnectionProperties::default().with_connection_name("vitrine".into());
         let connection = transport::connect(node, tls, plug.clone(), properties).await?;
         let channel = self.declared(&connection).await?;
@@ -286,7 +292,7 @@ async fn in_time<T>(
     // `timeout` wants a timer, which is there only inside.
     match timeout(limit, doing).await {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(error)) => Err(reasons(&error)),
+        Ok(Err(error)) => Err(text::reasons(&error)),
         Err(_) => Err("the broker does not answer in time".to_owned()),
     }
 }

@@ -23,10 +23,12 @@ use std::{
 use core_domain::outbox::{Delivery, Lease, Outbox};
 
 use crate::{
+    away::Away,
     figures::{Board, Figures},
     pace,
     sink::{Failure, Sink, Time, Told},
     stop::Stop,
+    text,
 };
 
 /// How quick everything is.
@@ -166,27 +168,6 @@ struct Held {
     hopeless: Option<(i64, String)>,
 }
 
-/// Something that is away, which is said once.
-#[derive(Debug, Default)]
-struct Away {
-    since: Option<Instant>,
-    failures: u32,
-}
-
-impl Away {
-    /// Counts one more failure and says whether it is the first.
-    fn failed(&mut self) -> bool {
-        self.failures = self.failures.saturating_add(1);
-        self.since.replace(self.since.unwrap_or_else(Instant::now)).is_none()
-    }
-
-    /// Forgets all failures; since when it was away, if it was.
-    fn is_back(&mut self) -> Option<Instant> {
-        self.failures = 0;
-        self.since.take()
-    }
-}
-
 /// The lease has ended, or was never had.
 struct Lost;
 
@@ -244,7 +225,7 @@ impl Work {
             }
             Err(Stumble::Records(error)) => {
                 if self.records_away.failed() {
-                    tracing::warn!(sink = self.name, error = %crate::webhook::reasons(&error), "the records are away; events wait");
+                    tracing::warn!(sink = self.name, error = %text::reasons(&error), "the records are away; events wait");
                 }
                 pace::after_failure(self.records_away.failures, LONGEST_WAIT_FOR_RECORDS)
             }

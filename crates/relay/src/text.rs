@@ -1,4 +1,4 @@
-//! Times and digests as text.
+//! Times, digests and errors as text.
 
 use std::fmt::Write as _;
 
@@ -26,4 +26,19 @@ pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
 /// At most so many characters of what somebody else said, on one line, for the log.
 pub(crate) fn excerpt(text: &str, most: usize) -> String {
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).take(most).collect()
+}
+
+/// An error with what caused it, on one line.
+pub(crate) fn reasons(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        let deeper_text = deeper.to_string();
+        if !text.contains(&deeper_text) {
+            text.push_str(": ");
+            text.push_str(&deeper_text);
+        }
+        cause = deeper.source();
+    }
+    excerpt(&text, 300)
 }

@@ -1,6 +1,6 @@
 //! Webhooks: an address that is called for each event, with a signature.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use aws_lc_rs::{digest, hmac};
 use chrono::Utc;
@@ -10,11 +10,12 @@ use core_domain::{
 };
 use reqwest::{Client, Url, redirect};
 use serde_json::{Value, json};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use crate::{
     Invalid,
+    background::runtime,
     notification::{actor, record},
     secret::Secret,
     sink::{Failure, Sink, Time, Told},
@@ -67,12 +68,13 @@ impl Webhook {
         let host = host.ok_or_else(wrong)?;
         Self::check(secret)?;
         let failed = |what: &str, error: &dyn std::fmt::Display| Invalid(format!("{what}: {error}"));
-        let client = Client::builder()
+        let builder = Client::builder()
             .user_agent(concat!("vitrine/", env!("CARGO_PKG_VERSION")))
             .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .build()
-            .map_err(|error| failed("no HTTP client can be made", &error))?;
+            .retry(reqwest::retry::never());
+        // The system's authorities, which a bare container does not have, are for those who need them.
+        let builder = if parsed.scheme() == "https" { builder } else { builder.tls_certs_only([]) };
+        let client = builder.build().map_err(|error| failed("no HTTP client can be made", &error))?;
         let runtime = runtime("webhook").map_err(|error| failed("no thread can be started", &error))?;
         let hash = text::hexadecimal(&digest::digest(&digest::SHA256, url.as_bytes()).as_ref()[..4]);
         let host: String = host.chars().take(NAME_CHARS).collect();
@@ -119,7 +121,7 @@ impl Webhook {
         match self.runtime.block_on(async { request.body(body).send().await }) {
             Ok(answer) => meaning(answer.status().as_u16()),
             // Its address may contain a secret.
-            Err(error) => Answer::Later(reasons(&error.without_url())),
+            Err(error) => Answer::Later(text::reasons(&error.without_url())),
         }
     }
 
@@ -215,26 +217,6 @@ fn body(delivery: &Delivery) -> Value {
         }
     }
     body
-}
-
-/// One thread that keeps connections alive while the sink's own does something else.
-pub(crate) fn runtime(name: &str) -> io::Result<Runtime> {
-    Builder::new_multi_thread().worker_threads(1).thread_name(format!("{name}-io")).enable_all().build()
-}
-
-/// An error with what caused it, on one line.
-pub(crate) fn reasons(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(deeper) = cause {
-        let deeper_text = deeper.to_string();
-        if !text.contains(&deeper_text) {
-            text.push_str(": ");
-            text.push_str(&deeper_text);
-        }
-        cause = deeper.source();
-    }
-    text::excerpt(&text, 300)
 }
 
 impl std::fmt::Debug for Webhook {

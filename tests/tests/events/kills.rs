@@ -174,7 +174,8 @@ fn judge(ears: &Ears, database: &Database<'_>, load: &Load, took: Duration, seed
         begun.elapsed(),
     );
     for (sink, heard) in ears.heard() {
-        let missing: Vec<_> = written.keys().filter(|id| !distinct(&heard).contains(id.as_str())).collect();
+        let told = distinct(&heard);
+        let missing: Vec<_> = written.keys().filter(|id| !told.contains(id.as_str())).collect();
         assert!(
             missing.is_empty(),
             "{sink} was not told of {} events (seed {seed}): {missing:?}",

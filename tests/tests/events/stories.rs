@@ -185,6 +185,44 @@ fn of_two_servers_one_tells_and_when_it_stops_the_other_goes_on_at_once_without_
 }
 
 #[test]
+fn a_server_that_slept_through_its_lease_is_replaced_and_tells_nothing_that_it_has_not_claimed() {
+    let ears = Ears::new(RabbitMq::shared(), "slept");
+    let database = Postgres::shared().database();
+    let server = || {
+        let launch = ears.told_by(Vitrine::serve(&database, Keystone::shared()));
+        launch.with("VITRINE_EVENTS__LEASE", "1").start()
+    };
+    let first = server();
+    leased(&database, 3);
+    let second = server();
+    let [owner, _] = sides(&second);
+    know(&first, &owner);
+    ears.webhooks.think(Duration::from_millis(20));
+    for round in 0..4 {
+        // In the middle of telling.
+        for _ in 0..5 {
+            image(&second, &owner);
+        }
+        first.process().signal("STOP");
+        for _ in 0..5 {
+            image(&second, &owner);
+        }
+        ears.told(12 * round + 10, &second);
+        first.process().signal("CONT");
+        image(&first, &owner);
+        image(&second, &owner);
+    }
+    let events = database.query("SELECT id FROM events").len();
+    for (sink, heard) in ears.told(events, &second) {
+        let unmarked: Vec<_> = heard.iter().filter(|heard| !heard.marked).map(|heard| &heard.id).collect();
+        let once: std::collections::BTreeSet<_> = unmarked.iter().collect();
+        assert_eq!(once.len(), unmarked.len(), "{sink}: an event was told unmarked twice");
+    }
+    first.stop();
+    second.stop();
+}
+
+#[test]
 fn what_nobody_wants_is_a_dead_letter_that_can_be_listed_told_again_and_let_go() {
     let ears = Ears::new(RabbitMq::shared(), "dead");
     let database = Postgres::shared().database();

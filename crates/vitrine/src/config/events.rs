@@ -1,10 +1,81 @@
-//! Who is told of events, made from the keys.
+//! `events.*`, and who is told of events, made from them.
 
 use std::{fs, path::PathBuf, time::Duration};
 
 use relay::{Audit, Pace, Queues, Rabbitmq, Secret, Sink, Webhook};
 
-use super::{BadConfig, Config, QueuesWord};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    BadConfig, Config,
+    value::{self, number},
+};
+
+/// `events.*`: who is told of changes; nobody, if all are empty.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Events {
+    /// `amqp://…` or `amqps://…`, several separated by spaces.
+    pub(crate) rabbitmq_url: value::Secret,
+    pub(crate) rabbitmq_url_file: PathBuf,
+    pub(crate) rabbitmq_exchange: String,
+    /// The routing key and the queue are `TOPIC.info`.
+    pub(crate) rabbitmq_topic: String,
+    /// `durable`, `quorum` or `transient`: what is made if there is nothing yet.
+    pub(crate) rabbitmq_queues: QueuesWord,
+    /// Certificates of the only authorities to trust, as PEM; the system's if empty.
+    pub(crate) rabbitmq_ca_file: PathBuf,
+    /// Who tells, for those who are told; `image.` and the host's name if empty.
+    pub(crate) publisher_id: String,
+    /// Addresses that are called, separated by spaces.
+    pub(crate) webhook_urls: value::Secret,
+    pub(crate) webhook_urls_file: PathBuf,
+    /// What calls are signed with.
+    pub(crate) webhook_secret: value::Secret,
+    pub(crate) webhook_secret_file: PathBuf,
+    /// How old an event may be, in seconds, before it is given up.
+    #[serde(deserialize_with = "number")]
+    pub(crate) webhook_patience: u64,
+    /// A file, or `stdout`.
+    pub(crate) audit_log: String,
+    /// How long a server that ended without notice is waited for, in seconds.
+    #[serde(deserialize_with = "number")]
+    pub(crate) lease: u64,
+    /// How long events are kept for histories; 0: for ever.
+    #[serde(deserialize_with = "number")]
+    pub(crate) keep_days: u32,
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum QueuesWord {
+    #[default]
+    Durable,
+    Quorum,
+    Transient,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self {
+            rabbitmq_url: value::Secret::default(),
+            rabbitmq_url_file: PathBuf::new(),
+            rabbitmq_exchange: "glance".to_owned(),
+            rabbitmq_topic: "notifications".to_owned(),
+            rabbitmq_queues: QueuesWord::Durable,
+            rabbitmq_ca_file: PathBuf::new(),
+            publisher_id: String::new(),
+            webhook_urls: value::Secret::default(),
+            webhook_urls_file: PathBuf::new(),
+            webhook_secret: value::Secret::default(),
+            webhook_secret_file: PathBuf::new(),
+            webhook_patience: 4 * 3600,
+            audit_log: String::new(),
+            lease: 10,
+            keep_days: 400,
+        }
+    }
+}
 
 /// The word for standard output.
 const OUTPUT: &str = "stdout";
