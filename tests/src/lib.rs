@@ -23,6 +23,7 @@ pub mod pgbouncer;
 pub mod postgres;
 pub mod python;
 pub mod rabbitmq;
+mod room;
 pub mod standby;
 pub mod supervised;
 pub mod trouble;

@@ -14,6 +14,7 @@ use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use crate::patience;
+use crate::room;
 use crate::supervised::{Program, Supervised};
 
 const SERVER_URL: &str = "VITRINE_TEST_POSTGRES_URL";
@@ -34,7 +35,7 @@ pub enum Durability {
 /// A Postgres server.
 pub struct Postgres {
     psql: PathBuf,
-    admin_url: String,
+    pub(crate) admin_url: String,
     cluster: Option<Cluster>,
 }
 
@@ -47,7 +48,7 @@ pub(crate) struct Cluster {
     pub(crate) durability: Durability,
     settings: Vec<String>,
     /// The MiB of a disk of its own for what stands in the tablespace `room`.
-    room: Option<u32>,
+    pub(crate) room: Option<u32>,
     server: Mutex<Option<Supervised>>,
 }
 
@@ -71,38 +72,6 @@ impl Postgres {
     pub fn kept(directory: &Path, durability: Durability, settings: &[&str]) -> Self {
         fs::create_dir_all(directory).expect("a directory for the cluster");
         Self::in_directory(directory.to_owned(), true, durability, settings)
-    }
-
-    /// A private cluster with a disk of so many MiB for the databases of [`Postgres::database_in_its_room`].
-    ///
-    /// That disk is a memory file system which only the server sees, and which goes with it.
-    ///
-    /// # Errors
-    /// Only root may mount one.
-    pub fn with_a_small_room(durability: Durability, megabytes: u32) -> Result<Self, String> {
-        let directory = directory();
-        let Some(user) = unprivileged(&directory) else {
-            fs::remove_dir_all(&directory).expect("our own directory");
-            return Err("a disk that can be filled has to be mounted, and that takes root".to_owned());
-        };
-        let room = directory.join("room");
-        fs::create_dir(&room).expect("a directory");
-        std::os::unix::fs::chown(&room, Some(user.uid), Some(user.gid)).expect("its owner");
-        let password = prepare(&directory);
-        let mut cluster = Cluster::new(programs(), directory, false, durability, Vec::new());
-        cluster.room = Some(megabytes);
-        let postgres = Self::of(cluster.at_a_free_port(), &password);
-        let location = format!("CREATE TABLESPACE room LOCATION '{}'", room.display());
-        postgres.query(&postgres.admin_url, &location);
-        Ok(postgres)
-    }
-
-    /// A new, empty database on the small disk.
-    pub fn database_in_its_room(&self) -> Database<'_> {
-        let database = self.database();
-        let sql = format!("ALTER DATABASE {} SET TABLESPACE room", database.name);
-        self.query(&self.admin_url, &sql);
-        database
     }
 
     fn in_directory(directory: PathBuf, is_kept: bool, durability: Durability, settings: &[&str]) -> Self {
@@ -219,7 +188,7 @@ impl Postgres {
     }
 
     /// The rows a statement gives, their columns separated by `|`.
-    fn query(&self, url: &str, sql: &str) -> Vec<String> {
+    pub(crate) fn query(&self, url: &str, sql: &str) -> Vec<String> {
         self.try_query(url, sql).unwrap_or_else(|refusal| panic!("psql refused `{sql}`: {refusal}"))
     }
 
@@ -246,7 +215,7 @@ impl Cluster {
         Self::new(bin, directory, is_kept, durability, settings).at_a_free_port()
     }
 
-    fn new(
+    pub(crate) fn new(
         bin: PathBuf,
         directory: PathBuf,
         is_kept: bool,
@@ -257,7 +226,7 @@ impl Cluster {
         Self { bin, directory, is_kept, port: 0, durability, settings, room: None, server }
     }
 
-    fn at_a_free_port(self) -> Self {
+    pub(crate) fn at_a_free_port(self) -> Self {
         let mut cluster = self;
         // A free port may be taken by another before Postgres binds it: then the next one.
         for _ in 0..5 {
@@ -275,14 +244,7 @@ impl Cluster {
         let log = self.directory.join("log");
         let user = unprivileged(&self.directory);
         let mut program = match self.room {
-            Some(megabytes) => {
-                let options = format!("size={megabytes}m,mode=0700");
-                let room = self.directory.join("room");
-                Program::new("unshare")
-                    .args(["--mount", "--propagation", "private", "--", "sh", "-c", MOUNTED, &options])
-                    .arg(room)
-                    .arg("env")
-            }
+            Some(megabytes) => room::mounted(&self.directory, megabytes),
             None => Program::new("env"),
         };
         // Postgres refuses to run as root.
@@ -332,7 +294,7 @@ impl Cluster {
 }
 
 /// Makes the directory ready for a cluster and gives the password of its role.
-fn prepare(directory: &Path) -> String {
+pub(crate) fn prepare(directory: &Path) -> String {
     // The server may run as another user than the tests; it only passes through here.
     fs::set_permissions(directory, fs::Permissions::from_mode(0o711)).expect("its mode");
     let (data, password_file) = (directory.join("data"), directory.join("password"));
@@ -350,14 +312,6 @@ fn prepare(directory: &Path) -> String {
     }
     password
 }
-
-/// `$0` options of the mount, `$1` where, the rest a program for which there is one. The directory's owner has it.
-const MOUNTED: &str = r#"
-owner=$(stat -c uid=%u,gid=%g "$1") || exit 1
-mount -t tmpfs -o "$0,$owner" tmpfs "$1" || exit 1
-shift
-exec "$@"
-"#;
 
 /// `$1` programs, `$2` data directory, `$3` the cluster's directory, the rest for the server.
 const FIRST_INITDB_THEN_SERVE: &str = r#"
@@ -468,7 +422,7 @@ pub(crate) fn directory() -> PathBuf {
 }
 
 /// The directory with the server's programs, the newest version if there are several.
-fn programs() -> PathBuf {
+pub(crate) fn programs() -> PathBuf {
     let complete = |bin: &PathBuf| ["initdb", "postgres", "psql"].iter().all(|name| bin.join(name).is_file());
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut debian: Vec<(u32, PathBuf)> = fs::read_dir("/usr/lib/postgresql")

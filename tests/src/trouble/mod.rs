@@ -245,7 +245,7 @@ impl Fault {
             outcome.problems.push(format!("memory grew from {before} to {most} MiB"));
         }
         // A machine that is busy with other things may be too slow for Keystone, whatever the fault.
-        if late > 0 {
+        if late > 0 && self.is_unnoticed {
             outcome
                 .notes
                 .push(format!("{late} requests were refused because Keystone itself took more than 3 s"));

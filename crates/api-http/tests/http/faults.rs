@@ -167,3 +167,20 @@ fn unreachable_records_make_it_unready_but_not_dead() {
     assert_eq!(served.nobody().get("/livez").status, 200);
     assert_eq!(served.nobody().get("/healthcheck").status, 200);
 }
+
+#[test]
+fn records_that_hang_keep_nobody_waiting_who_asks_whether_it_is_ready() {
+    let served = broken(|| {
+        std::thread::sleep(Duration::from_secs(3));
+        Error::Unavailable(SECRET.into())
+    });
+    let began = std::time::Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| assert_eq!(served.nobody().get("/readyz").status, 503));
+        }
+    });
+    // One question for all of them, and its patience.
+    let took = began.elapsed();
+    assert!(took < Duration::from_millis(2500), "the last one waited {took:?}");
+}
