@@ -26,11 +26,20 @@ use crate::{
 
 /// Records in Postgres or SQLite.
 pub struct DieselStore {
-    pool: Pool,
-    rounds: Pool,
+    pool: LazyPool,
+    rounds: LazyPool,
     /// For those who tell of events; opened when there is one.
-    pub(crate) telling: LazyLock<Pool, Box<dyn FnOnce() -> Pool + Send>>,
+    pub(crate) telling: LazyPool,
     replica: Option<Replica>,
+}
+
+/// A pool that is opened when it is first used.
+type LazyPool = LazyLock<Pool, Box<dyn FnOnce() -> Pool + Send>>;
+
+fn lazy(config: &Config, purpose: Purpose, size: u32) -> LazyPool {
+    let own = config.clone();
+    let open: Box<dyn FnOnce() -> Pool + Send> = Box::new(move || Pool::open(&own, purpose, size));
+    LazyLock::new(open)
 }
 
 /// Connections for those who tell of events: each needs one now and then.
@@ -46,13 +55,30 @@ impl DieselStore {
     /// # Errors
     /// [`core_domain::Error::Invalid`] for a configuration that cannot work.
     pub fn open(config: &Config) -> Result<Self> {
-        let config = config.checked()?;
-        let pool = Pool::open(config, Purpose::Calls, config.pool_size);
-        let rounds = Pool::open(config, Purpose::Rounds, ROUNDS);
-        let own = config.clone();
-        let telling: Box<dyn FnOnce() -> Pool + Send> =
-            Box::new(move || Pool::open(&own, Purpose::Calls, TELLING));
-        Ok(Self { pool, rounds, telling: LazyLock::new(telling), replica: Replica::watch(config)? })
+        let store = Self::at(config.checked()?, TELLING)?;
+        LazyLock::force(&store.pool);
+        LazyLock::force(&store.rounds);
+        Ok(store)
+    }
+
+    /// A store of which little is asked before the program ends: a connection is opened when one is needed, and none in the
+    /// background, where a program that ends meanwhile would pull OpenSSL away from under it.
+    ///
+    /// # Errors
+    /// As [`DieselStore::open`].
+    pub fn for_a_moment(config: &Config) -> Result<Self> {
+        let mut config = config.checked()?.clone();
+        (config.pool_size, config.replica) = (1, None);
+        Self::at(&config, 1)
+    }
+
+    fn at(config: &Config, telling: u32) -> Result<Self> {
+        Ok(Self {
+            pool: lazy(config, Purpose::Calls, config.pool_size),
+            rounds: lazy(config, Purpose::Rounds, ROUNDS),
+            telling: lazy(config, Purpose::Calls, telling),
+            replica: Replica::watch(config)?,
+        })
     }
 
     /// How many connections there are now.

@@ -136,8 +136,8 @@ impl Which {
 fn outbox(config: &Config) -> Result<Arc<dyn Outbox>, Failure> {
     let store = config.store()?;
     migrate::must_be_current(&store)?;
-    let store =
-        DieselStore::open(&store).map_err(|error| Failure::other("cannot open the database", error))?;
+    let store = DieselStore::for_a_moment(&store)
+        .map_err(|error| Failure::other("cannot open the database", error))?;
     Ok(Arc::new(store))
 }
 
