@@ -21,14 +21,14 @@ class Endpoint:
 
 url, exchange, topic = sys.argv[1:]
 conf = cfg.ConfigOpts()
-# One thread, as for anybody to whom order matters: with more, messages overtake one another in the listener itself.
 conf([])
 transport = oslo_messaging.get_notification_transport(conf, url=url)
 # What waits longest is a listener of a cloud whose queues last.
 conf.set_override("amqp_durable_queues", True, group="oslo_messaging_rabbit")
 target = oslo_messaging.Target(topic=topic, exchange=exchange)
-conf.set_override("executor_thread_pool_size", 1)
 listener = oslo_messaging.get_notification_listener(transport, [target], [Endpoint()], executor="threading")
+# One thread, as for anybody to whom order matters: with more, messages overtake one another in the listener itself.
+conf.set_override("executor_thread_pool_size", 1)
 listener.start()
 print("listening", flush=True)
 listener.wait()

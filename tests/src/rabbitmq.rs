@@ -249,6 +249,13 @@ impl Listener {
         whole.lines().filter_map(|line| serde_json::from_str(line.strip_prefix("heard ")?).ok()).collect()
     }
 
+    /// Whether it is told of nothing for so long.
+    pub fn is_quiet(&self, time: Duration) -> bool {
+        let before = self.noise();
+        std::thread::sleep(time);
+        self.noise() == before
+    }
+
     /// All it wrote.
     pub fn log(&self) -> String {
         self.process.log()

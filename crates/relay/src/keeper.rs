@@ -66,3 +66,45 @@ fn forget(outbox: &dyn Outbox, sinks: &[String], keep_days: u32, stop: &Stop) {
         tracing::info!(events = forgotten, keep_days, "forgot old events");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use core_domain::{
+        store::Store as _,
+        testing::{
+            builders::{an_image, cause},
+            memory::MemoryStore,
+        },
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_is_old_is_forgotten_in_batches_but_not_what_a_configured_sink_waits_for() {
+        let store = MemoryStore::default();
+        let life = Duration::from_secs(60);
+        let lease = store.lease("slow", "somebody", life).unwrap().unwrap();
+        // The builders' time is the beginning of 2026.
+        for _ in 0..BATCH + 10 {
+            let image = an_image("owner");
+            let mut change = store.begin(image.id, &cause(1)).unwrap();
+            change.insert_image(&image).unwrap();
+            change.commit().unwrap();
+        }
+        let waiting = || store.backlog("slow").unwrap().events;
+        let forget = |sinks: &[&str]| {
+            let sinks: Vec<_> = sinks.iter().map(|sink| (*sink).to_owned()).collect();
+            forget(&store, &sinks, 30, &Stop::default());
+        };
+        let all = waiting();
+        forget(&["slow"]);
+        assert_eq!(waiting(), all);
+        let told = store.claim(&lease, BATCH).unwrap().unwrap();
+        assert!(store.settle(&lease, told[4].place).unwrap());
+        forget(&["slow"]);
+        assert_eq!(waiting(), all - 5);
+        // Nobody of that name is configured any more.
+        forget(&[]);
+        assert_eq!(waiting(), 0);
+    }
+}

@@ -28,6 +28,8 @@ const MOST: usize = 8;
 const TRIES: u32 = 5;
 /// Shorter secrets can be guessed.
 const SHORTEST_SECRET: usize = 16;
+/// More of an answer is not read.
+const LONGEST_BODY: usize = 64 * 1024;
 /// How much of a host is in the name of a sink.
 const NAME_CHARS: usize = 80;
 
@@ -118,8 +120,14 @@ impl Webhook {
             .header("X-Vitrine-Timestamp", time);
         let request = if delivery.again { request.header("X-Vitrine-Redelivered", "true") } else { request };
         // Time-outs want a timer, which is there only inside.
-        match self.runtime.block_on(async { request.body(body).send().await }) {
-            Ok(answer) => meaning(answer.status().as_u16()),
+        let status = self.runtime.block_on(async {
+            let answer = request.body(body).send().await?;
+            let status = answer.status().as_u16();
+            read_to_its_end(answer).await;
+            Ok::<_, reqwest::Error>(status)
+        });
+        match status {
+            Ok(status) => meaning(status),
             // Its address may contain a secret.
             Err(error) => Answer::Later(text::reasons(&error.without_url())),
         }
@@ -173,6 +181,17 @@ impl Sink for Webhook {
             }
         }
         Told::all(deliveries.len())
+    }
+}
+
+/// Reads what nobody wants to know, if it is short, so that the connection can be used again.
+async fn read_to_its_end(mut answer: reqwest::Response) {
+    let mut read = 0;
+    while let Ok(Some(chunk)) = answer.chunk().await {
+        read += chunk.len();
+        if read > LONGEST_BODY {
+            return;
+        }
     }
 }
 

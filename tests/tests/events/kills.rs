@@ -20,6 +20,7 @@ fn kills() -> usize {
         .map_or(100, |kills| kills.parse().expect("VITRINE_TEST_KILLS: a number"))
 }
 
+const EXCHANGE: &str = "kills";
 const CLIENTS: usize = 4;
 
 #[test]
@@ -27,7 +28,7 @@ fn a_hundred_kills_lose_no_event_and_what_came_twice_is_marked() {
     let seed = std::env::var("VITRINE_TEST_SEED")
         .map_or_else(|_| fastrand::u64(..), |seed| seed.parse().expect("VITRINE_TEST_SEED: a number"));
     eprintln!("VITRINE_TEST_SEED={seed}");
-    let (ears, database) = (Ears::new(RabbitMq::shared(), "kills"), Postgres::shared().database());
+    let (ears, database) = (Ears::new(RabbitMq::shared(), EXCHANGE), Postgres::shared().database());
     // Somebody who thinks a little: there is always something on its way.
     ears.webhooks.think(Duration::from_millis(5));
     let ports = [free_port(), free_port()];
@@ -189,6 +190,22 @@ fn judge(ears: &Ears, database: &Database<'_>, load: &Load, took: Duration, seed
         let marked = heard.len() - once.len();
         eprintln!("{sink}: {} deliveries, {marked} marked, {twice} in fact again", heard.len());
     }
+    all_heard_by_a_listener(&written, seed);
+}
+
+/// Whether a listener of oslo.messaging, who comes last, finds everything where it waited.
+fn all_heard_by_a_listener(written: &BTreeMap<String, (i64, String)>, seed: u64) {
+    let listener = RabbitMq::shared().listener(EXCHANGE, &format!("{EXCHANGE}-notifications"));
+    let all = patience::within(Duration::from_secs(60), || {
+        let is_there = listener.noise() > 0 && listener.is_quiet(Duration::from_secs(1));
+        is_there.then(|| listener.heard()).filter(|heard| heard.len() >= written.len())
+    });
+    let heard = all.unwrap_or_else(|| listener.heard());
+    let ids: BTreeSet<_> =
+        heard.iter().filter_map(|heard| heard["metadata"]["message_id"].as_str()).collect();
+    let missing = written.keys().filter(|id| !ids.contains(id.as_str())).count();
+    assert_eq!(missing, 0, "oslo.messaging's listener was not told of so many events (seed {seed})");
+    eprintln!("oslo.messaging: {} notifications", heard.len());
 }
 
 /// Whether the first deliveries of each image came in the order of its changes.

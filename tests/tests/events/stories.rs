@@ -44,6 +44,7 @@ pub(crate) fn image(vitrine: &Vitrine, owner: &Party) -> (String, Answer) {
 #[test]
 fn every_change_is_told_to_every_sink_once_and_in_order_with_who_did_it_and_for_which_request() {
     let ears = Ears::new(RabbitMq::shared(), "stories");
+    let listener = RabbitMq::shared().listener("stories", "stories-notifications");
     let database = Postgres::shared().database();
     let vitrine = ears.told_by(Vitrine::serve(&database, Keystone::shared())).start();
     leased(&database, 3);
@@ -88,6 +89,11 @@ fn every_change_is_told_to_every_sink_once_and_in_order_with_who_did_it_and_for_
             assert_eq!((&heard.user, &heard.project), (&by.user.id, &by.project.id), "{sink} {kind}");
             assert_eq!((&heard.request, heard.marked), (request, false), "{sink} {kind}");
         }
+    }
+    for (heard, (kind, by, request)) in listener.heard_at_least(expected.len()).iter().zip(&expected) {
+        assert_eq!((&heard["event_type"], &heard["publisher_id"]), (&json!(kind), &json!("image.tests")));
+        let context = json!({"user_id": by.user.id, "project_id": by.project.id, "request_id": request});
+        assert_eq!(heard["context"], context, "oslo.messaging's context of {kind}");
     }
     let calls: Vec<Value> = ears.webhooks.taken().iter().map(|call| call.json()).collect();
     let statuses: Vec<_> =
