@@ -189,18 +189,12 @@ impl Postgres {
 
     /// The rows a statement gives, their columns separated by `|`.
     pub(crate) fn query(&self, url: &str, sql: &str) -> Vec<String> {
-        self.try_query(url, sql).unwrap_or_else(|refusal| panic!("psql refused `{sql}`: {refusal}"))
-    }
-
-    fn try_query(&self, url: &str, sql: &str) -> Result<Vec<String>, String> {
         let output = Command::new(&self.psql)
             .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", url, "-c", sql])
             .output()
             .expect("psql can be started");
-        if !output.status.success() {
-            return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-        }
-        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+        assert!(output.status.success(), "psql refused `{sql}`: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
     }
 }
 
@@ -351,14 +345,6 @@ impl Database<'_> {
     /// When the server refuses the statement, with what it said.
     pub fn query(&self, sql: &str) -> Vec<String> {
         self.postgres.query(&self.url, sql)
-    }
-
-    /// The same, where a refusal is expected.
-    ///
-    /// # Errors
-    /// What the server said.
-    pub fn try_query(&self, sql: &str) -> Result<Vec<String>, String> {
-        self.postgres.try_query(&self.url, sql)
     }
 
     /// Its name in the server.

@@ -1,7 +1,8 @@
 //! A disk of a private cluster's own that is soon full.
 
 use std::fs;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use crate::postgres::{Cluster, Database, Durability, Postgres, directory, prepare, programs, unprivileged};
 use crate::supervised::Program;
@@ -32,6 +33,26 @@ impl Postgres {
         let location = format!("CREATE TABLESPACE room LOCATION '{}'", room.display());
         postgres.query(&postgres.admin_url, &location);
         Ok(postgres)
+    }
+
+    /// Fills the disk to the last byte.
+    pub fn fill_room(&self) {
+        let mut ballast = fs::File::create(self.ballast()).expect("a file on the small disk");
+        for piece in [1 << 20, 4096] {
+            while ballast.write_all(&vec![0; piece]).is_ok() {}
+        }
+    }
+
+    /// Makes room again.
+    pub fn empty_room(&self) {
+        fs::remove_file(self.ballast()).expect("the file that fills the disk");
+    }
+
+    /// Nobody but the server and what it started has the disk in its file system; root has theirs.
+    fn ballast(&self) -> PathBuf {
+        let room = self.cluster().directory.join(ROOM);
+        let room = room.strip_prefix("/").expect("an absolute path");
+        Path::new("/proc").join(self.pid().to_string()).join("root").join(room).join("ballast")
     }
 
     /// A new, empty database on the small disk.

@@ -133,7 +133,8 @@ impl Fault {
             Records::SmallRoom => {
                 let postgres = Postgres::with_a_small_room(Durability::Kept, postgres::ROOM)?;
                 let database = postgres.database_in_its_room();
-                Ok(self.run_on(ground, &database, lengths, Servers::default()))
+                let servers = Servers { room: Some(&postgres), ..Servers::default() };
+                Ok(self.run_on(ground, &database, lengths, servers))
             }
             Records::Pair => {
                 let primary = Postgres::private(Durability::Kept);

@@ -140,16 +140,11 @@ fn cut(stage: &Stage<'_>) -> Struck {
     struck
 }
 
-/// Fills the disk with rows of its own, then sees to it that records need room.
+/// Fills the disk, then sees to it that records need room.
 fn fill_disk(stage: &Stage<'_>) -> Struck {
     let mut struck = Struck::default();
-    stage
-        .database
-        .query("CREATE UNLOGGED TABLE filler (bytes text); ALTER TABLE filler ALTER bytes SET STORAGE PLAIN");
-    for rows in [500, 100, 10, 1] {
-        let fill = format!("INSERT INTO filler SELECT repeat('x', 8000) FROM generate_series(1, {rows})");
-        while stage.database.try_query(&fill).is_ok() {}
-    }
+    let server = stage.servers.room.expect("a server with a small disk");
+    server.fill_room();
     let until = Instant::now() + stage.lengths.fault;
     let images = stage.images();
     let (mut number, mut refused, mut told) = (0, 0, Vec::new());
@@ -173,7 +168,7 @@ fn fill_disk(stage: &Stage<'_>) -> Struck {
         "{} offers were made on the last pages, {refused} refused for want of room",
         told.len()
     ));
-    stage.database.query("DROP TABLE filler");
+    server.empty_room();
     let rows = stage.rows();
     let is_kept = |member: &String| rows.iter().any(|row| row.contains(member.as_str()));
     struck.must(told.iter().all(is_kept), || {

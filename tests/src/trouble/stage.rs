@@ -97,6 +97,8 @@ pub struct Setting {
 pub struct Servers<'a> {
     /// A primary and its standby.
     pub pair: Option<(&'a Postgres, &'a Postgres)>,
+    /// A server with a small disk.
+    pub room: Option<&'a Postgres>,
     /// What stands before Postgres.
     pub proxy: Option<Proxy>,
     /// The services' address of the records, if it is not the database's own.
