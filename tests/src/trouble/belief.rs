@@ -162,10 +162,11 @@ mod tests {
         let mut belief = Belief::default();
         belief.told(Change::Add, 200).expect("an addition");
         belief.lost(Change::Set(State::Accepted));
+        assert!(belief.clone().saw(State::Pending).is_ok(), "it may not have been made yet");
         for _ in 0..2 {
-            assert!(belief.clone().saw(State::Pending).is_ok());
             assert!(belief.saw(State::Accepted).is_ok());
         }
+        assert!(belief.clone().saw(State::Pending).is_err(), "nothing takes it back");
         assert!(belief.clone().saw(State::Absent).is_err());
         belief.told(Change::Set(State::Rejected), 200).expect("a refusal");
         assert_eq!(belief.possible(), BTreeSet::from([State::Rejected, State::Accepted]));
