@@ -287,6 +287,17 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    /// A server that runs takes its directory along; after one that was stopped nobody else does.
+    fn drop(&mut self) {
+        let is_stopped = self.server.get_mut().map_or(true, |server| server.is_none());
+        if is_stopped && !self.is_kept {
+            // What is left is told of by the test command.
+            let _ = fs::remove_dir_all(&self.directory);
+        }
+    }
+}
+
 /// Makes the directory ready for a cluster and gives the password of its role.
 pub(crate) fn prepare(directory: &Path) -> String {
     // The server may run as another user than the tests; it only passes through here.
