@@ -51,14 +51,15 @@ fn forget(outbox: &dyn Outbox, sinks: &[String], keep_days: u32, stop: &Stop) {
     let sinks: Vec<_> = sinks.iter().map(String::as_str).collect();
     let mut forgotten = 0;
     loop {
-        match outbox.forget(before, &sinks, BATCH) {
-            Ok(count) => forgotten += count,
+        let batch = match outbox.forget(before, &sinks, BATCH) {
+            Ok(batch) => batch,
             Err(error) => {
                 tracing::warn!(%error, "old events cannot be forgotten now");
                 return;
             }
-        }
-        if forgotten % BATCH != 0 || forgotten == 0 || stop.asked_within(BREATH) {
+        };
+        forgotten += batch;
+        if batch < BATCH || stop.asked_within(BREATH) {
             break;
         }
     }
@@ -106,5 +107,22 @@ mod tests {
         // Nobody of that name is configured any more.
         forget(&[]);
         assert_eq!(waiting(), 0);
+    }
+
+    #[test]
+    fn it_ends_when_what_is_old_makes_up_whole_batches() {
+        let store = MemoryStore::default();
+        for _ in 0..BATCH {
+            let image = an_image("owner");
+            let mut change = store.begin(image.id, &cause(1)).unwrap();
+            change.insert_image(&image).unwrap();
+            change.commit().unwrap();
+        }
+        let (ended, has_ended) = std::sync::mpsc::channel();
+        thread::spawn(move || {
+            forget(&store, &[], 30, &Stop::default());
+            ended.send(()).unwrap();
+        });
+        assert!(has_ended.recv_timeout(Duration::from_secs(30)).is_ok());
     }
 }

@@ -36,10 +36,11 @@ impl DieselStore {
 impl Outbox for DieselStore {
     fn lease(&self, sink: &str, holder: &str, life: Duration) -> Result<Option<Lease>> {
         self.tell(|connection| {
-            if !sink::is_known(connection, sink)? {
+            let mut fence = sink::lease(connection, sink, holder, life)?;
+            if fence.is_none() && !sink::is_known(connection, sink)? {
                 sink::begin(connection, sink)?;
+                fence = sink::lease(connection, sink, holder, life)?;
             }
-            let fence = sink::lease(connection, sink, holder, life)?;
             Ok(fence.map(|fence| Lease { sink: sink.to_owned(), fence }))
         })
     }

@@ -206,9 +206,7 @@ impl Change {
         }
         Ok(self.known.as_ref())
     }
-}
 
-impl Change {
     fn tell_of_image(&mut self, image: &Image, deed: Deed) -> Result<(), Fault> {
         let kept = events::keep_of_image(&mut self.connection, &self.cause, image, deed);
         self.note(kept)

@@ -90,7 +90,8 @@ fn list(config: &Config, as_json: bool, sink: Option<&str>) -> Result<(), Failur
 
 fn retry(which: &Which) -> Result<(), Failure> {
     let config = which.settings.config()?;
-    let (outbox, letters) = (outbox(&config)?, which.letters(&config)?);
+    let outbox = outbox(&config)?;
+    let letters = which.letters(outbox.as_ref())?;
     let mut sink = sink(&config, &which.sink)?;
     for letter in letters {
         let number = letter.event.number;
@@ -112,7 +113,7 @@ fn retry(which: &Which) -> Result<(), Failure> {
 fn drop_them(which: &Which) -> Result<(), Failure> {
     let config = which.settings.config()?;
     let outbox = outbox(&config)?;
-    for letter in which.letters(&config)? {
+    for letter in which.letters(outbox.as_ref())? {
         exhume(outbox.as_ref(), &which.sink, letter.event.number)?;
         print(&format!("{} dropped\n", letter.event.number))?;
     }
@@ -120,8 +121,8 @@ fn drop_them(which: &Which) -> Result<(), Failure> {
 }
 
 impl Which {
-    fn letters(&self, config: &Config) -> Result<Vec<DeadLetter>, Failure> {
-        let mut letters = letters(outbox(config)?.as_ref(), &self.sink)?;
+    fn letters(&self, outbox: &dyn Outbox) -> Result<Vec<DeadLetter>, Failure> {
+        let mut letters = letters(outbox, &self.sink)?;
         if !self.all {
             let is_there = |number: &&i64| !letters.iter().any(|letter| letter.event.number == **number);
             if let Some(number) = self.numbers.iter().find(is_there) {
