@@ -157,6 +157,11 @@ fn whoever_gets_no_session_of_the_pooler_is_told_so() {
     let mut config = behind(&pgbouncer, &database);
     config.idle_in_transaction_timeout = Duration::from_secs(60);
     let (store, image) = with_an_image(&config);
+    // Whoever logs in before PgBouncer has greeted anybody waits for a session as well, and its connection is not there
+    // yet: what would be told then is that, and sooner.
+    patience::until("a second connection to the pooler", Duration::from_secs(15), || {
+        (store.figures().idle >= 2).then_some(())
+    });
     let held = store.begin(image.id, &cause(0)).expect("a change");
     // PgBouncer waits five seconds (query_wait_timeout), once.
     is_away_after(Duration::from_secs(5), || store.begin(ImageId::random(), &cause(0)).map(drop));
