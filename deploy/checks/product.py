@@ -34,6 +34,7 @@ KEYS = (
     "keystone.project_domain_id",
     "keystone.application_credential_id",
     "keystone.application_credential_secret",
+    "keystone.timeout",
     "keystone.token_cache_ttl",
     "keystone.max_privileged_age",
     "keystone.stale_reads",

@@ -38,7 +38,8 @@ impl Vitrine {
         let migrated = command(&["migrate"]).env("VITRINE_DATABASE__URL", database.url()).output();
         let migrated = migrated.expect("vitrine can be started");
         assert!(migrated.status.success(), "vitrine migrate failed:\n{}", said(&migrated));
-        Self::serve_as_it_is(database.url(), keystone)
+        // Keystone here is one process of Python on a machine that does other things as well.
+        Self::serve_as_it_is(database.url(), keystone).with("VITRINE_KEYSTONE__TIMEOUT", "20")
     }
 
     /// `vitrine serve` on a database as it is.

@@ -12,7 +12,7 @@ use testbed::{Answer, Call, Database, Keystone, Party, PgBouncer, Postgres, Vitr
 
 const CLIENTS: usize = 32;
 const SESSIONS: u32 = 4;
-const RECOVERY: Duration = Duration::from_secs(20);
+const RECOVERY: Duration = Duration::from_secs(60);
 
 /// Two services on one database, through PgBouncer.
 struct Behind<'a> {

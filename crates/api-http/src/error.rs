@@ -205,13 +205,14 @@ impl From<Error> for ApiError {
     }
 }
 
-// `answer` renders the error again, in the form the client asked for; this is what actix does without it.
+// Actix asks for an answer as soon as there is an error; `answer` puts one in its place that has the form the client asked
+// for, so that this one, which nobody sees, is bare.
 impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         self.status()
     }
 
     fn error_response(&self) -> HttpResponse {
-        self.response(&HeaderMap::new())
+        HttpResponse::new(self.status())
     }
 }

@@ -108,6 +108,9 @@ pub(crate) struct Keystone {
     pub(crate) application_credential_id: String,
     pub(crate) application_credential_secret: Secret,
     pub(crate) application_credential_secret_file: PathBuf,
+    /// How long a question to Keystone may take with all its tries, in seconds; one try has three fifths of it.
+    #[serde(deserialize_with = "number")]
+    pub(crate) timeout: u64,
     /// How long a validated token is trusted, in seconds.
     #[serde(deserialize_with = "number")]
     pub(crate) token_cache_ttl: u64,
@@ -274,6 +277,7 @@ impl Default for Keystone {
             application_credential_id: String::new(),
             application_credential_secret: Secret::default(),
             application_credential_secret_file: PathBuf::new(),
+            timeout: 5,
             token_cache_ttl: 60,
             max_privileged_age: 60,
             stale_reads: 600,
@@ -329,6 +333,7 @@ impl Config {
             ("deadline", long(self.deadline), 1, 3600),
             ("database.pool_size", i64::from(self.database.pool_size), 0, 1000),
             ("database.replica_staleness", long(self.database.replica_staleness), 1, 3600),
+            ("keystone.timeout", long(self.keystone.timeout), 1, 300),
             ("keystone.token_cache_ttl", long(self.keystone.token_cache_ttl), 0, 86_400),
             ("keystone.max_privileged_age", long(self.keystone.max_privileged_age), 0, 86_400),
             ("keystone.stale_reads", long(self.keystone.stale_reads), 0, 86_400),

@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use serde_json::json;
+
 use super::stage::{Setting, Stage, size};
 use super::wire::{self, Ask};
 use super::{Fault, Struck, plain, small_pool};
@@ -72,18 +74,20 @@ fn send_slowly(stage: &Stage<'_>) -> Struck {
     struck
 }
 
-/// The answers are larger than what the system buffers for both sides.
+/// The answers are larger than what the system buffers for both sides: some megabytes. Few images with long texts make them
+/// so for little of the processor's time, which here is the others' as well.
 fn never_read(stage: &Stage<'_>) -> Struck {
     let mut struck = Struck::default();
     let token = &stage.ground.cast.owner.token;
-    stage.make_images(150);
+    let text = "x".repeat(16_000);
+    stage.make_images_like(&json!({"visibility": "shared", "one": text, "another": text}), 20);
     let before: usize = stage.pids().into_iter().map(|pid| size(pid).2).sum();
-    let ask = Ask { method: "GET", path: "/v2/images?limit=1000", token, body: None };
+    let ask = Ask { method: "GET", path: "/v2/images?limit=20", token, body: None };
     let streams: Vec<TcpStream> = (0..SLOW)
         .map(|number| {
             let mut stream = connect(stage, number);
             stream.set_write_timeout(Some(Duration::from_millis(20))).expect("a timeout");
-            let request = wire::request(stage.address(number % 2), &ask).repeat(150);
+            let request = wire::request(stage.address(number % 2), &ask).repeat(50);
             // As much as it takes.
             let _ = stream.write_all(request.as_bytes());
             stream

@@ -77,7 +77,7 @@ pub(super) fn fresh_tokens_are_taken(stage: &Stage<'_>, mut struck: Struck) -> S
     let member = &stage.ground.cast.members[0];
     let token = stage.ground.keystone.token(&member.user, Scope::Project(&member.project));
     for replica in 0..2 {
-        let taken = patience::within(Duration::from_secs(20), || {
+        let taken = patience::within(Duration::from_secs(60), || {
             let status = stage.ask(replica, "GET", "/v2/images", &token, None).ok()?.status;
             (status != 503).then_some(status)
         });

@@ -227,8 +227,7 @@ impl Fault {
 
     /// What is promised of every fault.
     fn judge(&self, outcome: &mut Outcome, events: &[load::Event], lengths: Lengths, late: usize) {
-        let margin = 1.0;
-        if outcome.latest > lengths.deadline as f64 + margin {
+        if outcome.latest > lengths.deadline as f64 + lengths.lateness {
             outcome.problems.push(format!("an answer came after {:.1} s", outcome.latest));
         }
         let silent = |event: &&load::Event| match &event.end {

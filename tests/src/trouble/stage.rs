@@ -30,6 +30,8 @@ pub struct Lengths {
     pub lock: Duration,
     /// The service's own `deadline`, in seconds.
     pub deadline: u64,
+    /// How long after it an answer may be seen, in seconds: clients and services wait for a processor as well.
+    pub lateness: f64,
     /// How long recovery may take.
     pub patience: Duration,
     /// How many connections are idle.
@@ -44,6 +46,7 @@ impl Lengths {
             fault: Duration::from_secs(6),
             lock: Duration::from_secs(30),
             deadline: 30,
+            lateness: 1.0,
             patience: Duration::from_secs(60),
             idle: 2000,
         }
@@ -55,7 +58,8 @@ impl Lengths {
             steady: Duration::from_millis(1200),
             fault: Duration::from_millis(1500),
             lock: Duration::from_secs(3),
-            deadline: 4,
+            deadline: 6,
+            lateness: 2.0,
             patience: Duration::from_secs(60),
             idle: 2000,
         }
@@ -129,6 +133,11 @@ pub struct Stage<'a> {
     is_new: AtomicBool,
     replicas: Vec<Mutex<Option<Vitrine>>>,
     addresses: Vec<SocketAddr>,
+}
+
+/// The body that makes a shared image.
+fn poster() -> serde_json::Value {
+    json!({"name": "poster", "visibility": "shared"})
 }
 
 impl<'a> Stage<'a> {
@@ -256,12 +265,20 @@ impl<'a> Stage<'a> {
     /// # Panics
     /// When one cannot be made.
     pub fn make_images(&self, count: usize) -> Vec<String> {
-        (0..count).map(|_| self.try_make_image().expect("a new image")).collect()
+        self.make_images_like(&poster(), count)
     }
 
-    fn try_make_image(&self) -> Option<String> {
-        let body = json!({"name": "poster", "visibility": "shared"}).to_string();
-        let made = self.ask(0, "POST", "/v2/images", &self.ground.cast.owner.token, Some(&body));
+    /// The same, as this body of a creation says.
+    ///
+    /// # Panics
+    /// When one cannot be made.
+    pub fn make_images_like(&self, body: &serde_json::Value, count: usize) -> Vec<String> {
+        (0..count).map(|_| self.try_make_image(body).expect("a new image")).collect()
+    }
+
+    fn try_make_image(&self, body: &serde_json::Value) -> Option<String> {
+        let token = &self.ground.cast.owner.token;
+        let made = self.ask(0, "POST", "/v2/images", token, Some(&body.to_string()));
         let made = made.ok().filter(|made| made.status == 201)?;
         let made: serde_json::Value = serde_json::from_str(&made.body).ok()?;
         let image = format!("/v2/images/{}", made["id"].as_str()?);
@@ -307,7 +324,7 @@ impl<'a> Stage<'a> {
     /// Soon, that is: a Keystone that has just started has much to do.
     pub fn unanswered(&self) -> Vec<String> {
         let mut wrong = Vec::new();
-        patience::within(Duration::from_secs(20), || {
+        patience::within(Duration::from_secs(60), || {
             wrong = self.ask_everything();
             wrong.is_empty().then_some(())
         });
@@ -315,7 +332,7 @@ impl<'a> Stage<'a> {
     }
 
     fn ask_everything(&self) -> Vec<String> {
-        let Some(image) = self.try_make_image() else {
+        let Some(image) = self.try_make_image(&poster()) else {
             return vec!["afterwards no image can be made".to_owned()];
         };
         let calls = |replica: usize, caller: usize| {

@@ -101,6 +101,9 @@ impl Config {
         let token_formats = auth_keystone::Formats::from_words(&keystone.token_formats).ok_or_else(|| {
             BadConfig::new("keystone.token_formats", "must be fernet, jws, both with a comma between, or any")
         })?;
+        let defaults = auth_keystone::Config::default();
+        let decision_timeout = Duration::from_secs(keystone.timeout);
+        let try_timeout = decision_timeout * 3 / 5;
         let config = auth_keystone::Config {
             auth_url: keystone.auth_url.clone(),
             username: text(&keystone.username),
@@ -111,6 +114,9 @@ impl Config {
             application_credential_id: text(&keystone.application_credential_id),
             application_credential_secret: secret(&keystone.application_credential_secret),
             ca_file: path(&keystone.ca_file),
+            connect_timeout: defaults.connect_timeout.min(try_timeout),
+            try_timeout,
+            decision_timeout,
             token_cache_ttl: Duration::from_secs(keystone.token_cache_ttl),
             max_privileged_age: Duration::from_secs(keystone.max_privileged_age),
             stale_reads: Duration::from_secs(keystone.stale_reads),
@@ -120,7 +126,7 @@ impl Config {
             service_token_roles: keystone.service_token_roles.split(',').map(str::to_owned).collect(),
             token_formats,
             jws_public_keys: path(&keystone.jws_public_keys),
-            ..auth_keystone::Config::default()
+            ..defaults
         };
         config.check().map_err(|invalid| BadConfig::new(invalid.key, invalid.reason))?;
         Ok(config)
