@@ -39,7 +39,7 @@ fn restart_one_after_the_other(stage: &Stage<'_>) -> Struck {
         stage.keep_log(&replica);
         struck.must(status == Some(0), || format!("after SIGTERM a replica ended with {status:?}"));
         stage.start(number);
-        patience::until("the front to see the new replica", Duration::from_secs(10), || {
+        patience::until("the front to see the new replica", Duration::from_secs(60), || {
             stage.front.is_ready(number).then_some(())
         });
     }
