@@ -1,5 +1,5 @@
-//! Changes of one membership, each with its event: one statement in Postgres, two or three in a transaction in SQLite,
-//! which knows no statement that changes two tables.
+//! Changes of one membership, each with its event: one statement in Postgres, several in a transaction in SQLite, which
+//! knows no statement that changes two tables.
 
 use chrono::NaiveDateTime;
 use core_domain::{
