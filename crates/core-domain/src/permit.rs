@@ -12,7 +12,7 @@ use crate::{
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{HistoryPage, MembersPage, Roll, Sight, Store, Tx, Viewer},
+    store::{HistoryPage, MembersPage, Roll, Sharing, Sight, Store, Tx, Viewer},
 };
 
 /// Leave to make one change last.
@@ -129,8 +129,8 @@ impl Tx for PermittedTx<'_> {
         self.tx.member(project)
     }
 
-    fn count_members(&mut self) -> Result<usize> {
-        self.tx.count_members()
+    fn sharing(&mut self, caller: Option<&ProjectId>, with: &ProjectId) -> Result<Option<Sharing>> {
+        self.tx.sharing(caller, with)
     }
 
     fn insert_member(&mut self, member: &Member) -> Result<()> {

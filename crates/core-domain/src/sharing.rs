@@ -7,7 +7,7 @@ use crate::{
     caller::{Context, PrivateImages},
     error::{Conflict, Denied, Error, Missing, Result},
     event::Event,
-    image::{ImageAccess, ImageId, Visibility},
+    image::{Image, ImageAccess, ImageId, Visibility},
     limits,
     member::{Member, MemberStatus},
     policy::Action,
@@ -22,13 +22,9 @@ use crate::{
 /// Unseen image; not the owner's side, or the image cannot have members; a member already; too many members.
 pub fn add(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &ProjectId) -> Result<Member> {
     store.write(image, &cx.cause(), |tx| {
-        let mut found = tx.image()?.ok_or_else(|| unseen(image))?;
-        let access = found.access();
-        let is_member = match &cx.caller.project {
-            Some(own) if !cx.caller.is_in(access.owner.as_ref()) => tx.member(own)?.is_some(),
-            Some(_) | None => false,
-        };
-        seen(cx, image, Some(&access), is_member)?;
+        let sharing = tx.sharing(cx.caller.project.as_ref(), project)?.ok_or_else(|| unseen(image))?;
+        let access = sharing.image.access();
+        seen(cx, image, Some(&access), sharing.is_member)?;
         match (access.visibility, cx.rules.private_images) {
             (Visibility::Shared, _) | (Visibility::Private, PrivateImages::Share) => {}
             (Visibility::Public | Visibility::Community, _)
@@ -37,14 +33,13 @@ pub fn add(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Project
             }
         }
         cx.may(Action::AddMember, &access, Some(project))?;
-        if tx.member(project)?.is_some() {
+        if sharing.is_shared_already {
             return Err(Error::Conflict(Conflict::Member(image, project.clone())));
         }
-        limits::keep("members", tx.count_members()? + 1, cx.rules.limits.members_per_image)?;
+        limits::keep("members", sharing.members + 1, cx.rules.limits.members_per_image)?;
         if access.visibility == Visibility::Private {
-            found.visibility = Visibility::Shared;
-            found.updated_at = cx.now;
-            tx.update_image(&found)?;
+            let shared = Image { visibility: Visibility::Shared, updated_at: cx.now, ..sharing.image };
+            tx.update_image(&shared)?;
         }
         let member = Member::offered(image, project.clone(), cx.now);
         tx.insert_member(&member)?;

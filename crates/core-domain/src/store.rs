@@ -159,11 +159,12 @@ pub trait Tx {
     /// As for every method of a [`Store`].
     fn member(&mut self, project: &ProjectId) -> Result<Option<Member>>;
 
-    /// How many members the image has.
+    /// One look at the image, at whether `caller` has a membership in it, at whether `with` has one, and at how many
+    /// there are. `None`: no such image.
     ///
     /// # Errors
     /// As for every method of a [`Store`].
-    fn count_members(&mut self) -> Result<usize>;
+    fn sharing(&mut self, caller: Option<&ProjectId>, with: &ProjectId) -> Result<Option<Sharing>>;
 
     /// Keeps a new membership.
     ///
@@ -188,6 +189,19 @@ pub struct Sight {
     pub is_member: bool,
     /// The membership asked about.
     pub member: Option<Member>,
+}
+
+/// What [`Tx::sharing`] sees: all that an addition to the members is decided on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sharing {
+    /// The image.
+    pub image: Image,
+    /// Whether the caller's project has a membership, in any status.
+    pub is_member: bool,
+    /// Whether the project asked about has one, in any status.
+    pub is_shared_already: bool,
+    /// How many members the image has, in any status.
+    pub members: usize,
 }
 
 /// What one of [`Store::sights`] is to look at; the parameters of [`Store::sight`].

@@ -47,6 +47,14 @@ impl Fault {
             Self::Busy(_) | Self::Broken(_) | Self::Away(_) | Self::Ours(_) => self.into(),
         }
     }
+
+    /// [`Fault::Taken`] as a fault of ours, where the key was of our own choice; everything else as it is.
+    pub(crate) fn of_own_key(self) -> Self {
+        match self {
+            Self::Taken(source) => Self::Ours(source),
+            Self::Busy(_) | Self::Broken(_) | Self::Away(_) | Self::Ours(_) => self,
+        }
+    }
 }
 
 impl From<DieselError> for Fault {

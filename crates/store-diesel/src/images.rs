@@ -8,8 +8,9 @@ use chrono::{DateTime, NaiveDateTime, SubsecRound, Utc};
 use core_domain::{
     image::{Image, ImageAccess, ImageId},
     project::ProjectId,
+    store::Sharing,
 };
-use diesel::{QueryResult, prelude::*, query_builder::QueryFragment, sql_types::Text};
+use diesel::{QueryResult, dsl::exists, prelude::*, query_builder::QueryFragment, sql_types::Text};
 
 pub(crate) use self::list::list;
 use crate::{
@@ -84,6 +85,36 @@ pub(crate) fn find(
             .optional()
     })?;
     found.map(|(whole, member)| Ok((image(whole)?, member.is_some()))).transpose()
+}
+
+/// [`core_domain::store::Tx::sharing`]: one statement. Its own, after the one that holds the image: Postgres sees a
+/// statement's members as they were before it waited.
+pub(crate) fn sharing(
+    connection: &mut Connection,
+    id: ImageId,
+    caller: Option<&ProjectId>,
+    with: &ProjectId,
+) -> Result<Option<Sharing>, Fault> {
+    let caller = caller.map(ProjectId::as_str);
+    let members = || {
+        image_members::table.filter(image_members::image_id.eq(images::id)).select(image_members::member_id)
+    };
+    let found: Option<(Whole, bool, bool, Option<i64>)> = connection.run(|any| {
+        images::table
+            .filter(images::id.eq(Key(id.uuid())))
+            .select((
+                whole!(),
+                exists(members().filter(image_members::member_id.nullable().eq(caller))),
+                exists(members().filter(image_members::member_id.eq(with.as_str()))),
+                members().count().single_value(),
+            ))
+            .get_result(any)
+            .optional()
+    })?;
+    let Some((whole, is_member, is_shared_already, counted)) = found else { return Ok(None) };
+    let members = counted.and_then(|counted| usize::try_from(counted).ok());
+    let members = members.ok_or_else(|| impossible("the database could not count members"))?;
+    Ok(Some(Sharing { image: image(whole)?, is_member, is_shared_already, members }))
 }
 
 /// Keeps a new image; [`Fault::Taken`] if its id was ever given.

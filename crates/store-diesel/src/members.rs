@@ -4,22 +4,17 @@ mod change;
 mod roll;
 
 use chrono::NaiveDateTime;
-use core_domain::{
-    image::{Image, ImageId},
-    member::Member,
-    project::ProjectId,
-    store::Sight,
-};
+use core_domain::{image::ImageId, member::Member, project::ProjectId, store::Sight};
 use diesel::prelude::*;
 
 pub(crate) use self::{
-    change::{delete, set_status},
+    change::{delete, insert, set_status},
     roll::roll,
 };
 use crate::{
     connection::Connection,
     error::{Fault, read},
-    images::{access, kept},
+    images::access,
     schema::{Key, image_members, images},
 };
 
@@ -106,32 +101,6 @@ pub(crate) fn delete_all(connection: &mut Connection, image: ImageId) -> Result<
             .get_results(any)
     })?;
     rows.into_iter().map(|row| domain(image, row)).collect()
-}
-
-/// How many members an image has.
-pub(crate) fn count(connection: &mut Connection, image: ImageId) -> Result<usize, Fault> {
-    let counted: i64 = connection.run(|any| {
-        image_members::table.filter(image_members::image_id.eq(Key(image.uuid()))).count().get_result(any)
-    })?;
-    Ok(usize::try_from(counted).unwrap_or(0))
-}
-
-/// Keeps a new membership in `image`; [`Fault::Taken`] if the project is a member.
-pub(crate) fn insert(connection: &mut Connection, image: &Image, member: &Member) -> Result<(), Fault> {
-    connection
-        .run(|any| {
-            diesel::insert_into(image_members::table)
-                .values((
-                    image_members::image_id.eq(Key(image.id.uuid())),
-                    image_members::member_id.eq(member.project.as_str()),
-                    image_members::status.eq(member.status.as_str()),
-                    image_members::created_at.eq(kept(member.created_at)),
-                    image_members::updated_at.eq(kept(member.updated_at)),
-                    image_members::image_created_at.eq(kept(image.created_at)),
-                ))
-                .execute(any)
-        })
-        .map(drop)
 }
 
 pub(crate) fn domain(

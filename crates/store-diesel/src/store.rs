@@ -10,7 +10,7 @@ use core_domain::{
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{HistoryPage, MembersPage, Roll, Sight, SightOf, StatusChange, Store, Tx, Viewer},
+    store::{HistoryPage, MembersPage, Roll, Sharing, Sight, SightOf, StatusChange, Store, Tx, Viewer},
 };
 
 use crate::{
@@ -261,22 +261,22 @@ impl Tx for Change {
         Ok(self.note(found)?)
     }
 
-    fn count_members(&mut self) -> Result<usize> {
+    fn sharing(&mut self, caller: Option<&ProjectId>, with: &ProjectId) -> Result<Option<Sharing>> {
         if !self.hold()? {
-            return Ok(0);
+            return Ok(None);
         }
-        let counted = members::count(&mut self.connection, self.image);
-        Ok(self.note(counted)?)
+        let found = images::sharing(&mut self.connection, self.image, caller, with);
+        let sharing = self.note(found)?;
+        self.known = sharing.as_ref().map(|sharing| sharing.image.clone());
+        Ok(sharing)
     }
 
     fn insert_member(&mut self, member: &Member) -> Result<()> {
         let image =
             self.known()?.cloned().ok_or_else(|| impossible("a member of an image that is not there"))?;
-        let inserted = members::insert(&mut self.connection, &image, member);
+        let inserted = members::insert(&mut self.connection, &image, member, &self.cause);
         let taken = || Conflict::Member(member.image, member.project.clone());
-        self.note(inserted).map_err(|fault| fault.taken_as(taken()))?;
-        let deed = MemberDeed { deed: Deed::Create, member, old: None, new: Some(member.status) };
-        Ok(self.tell_of_members(&image, &[deed])?)
+        self.note(inserted).map_err(|fault| fault.taken_as(taken()))
     }
 
     fn commit(mut self: Box<Self>) -> Result<()> {

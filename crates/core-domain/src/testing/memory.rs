@@ -15,7 +15,7 @@ use crate::{
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{HistoryPage, MembersPage, Roll, Sight, Store, Tx, Viewer},
+    store::{HistoryPage, MembersPage, Roll, Sharing, Sight, Store, Tx, Viewer},
 };
 
 /// Records in memory, gone with the process. One lock for all: a change holds it until its end.
@@ -202,8 +202,14 @@ impl Tx for MemoryTx<'_> {
         Ok(self.changed.member(self.image, Some(project)).cloned())
     }
 
-    fn count_members(&mut self) -> Result<usize> {
-        Ok(self.changed.members.keys().filter(|(image, _)| *image == self.image).count())
+    fn sharing(&mut self, caller: Option<&ProjectId>, with: &ProjectId) -> Result<Option<Sharing>> {
+        let records = &self.changed;
+        Ok(records.images.get(&self.image).map(|image| Sharing {
+            image: image.clone(),
+            is_member: records.member(self.image, caller).is_some(),
+            is_shared_already: records.member(self.image, Some(with)).is_some(),
+            members: records.members.keys().filter(|(image, _)| *image == self.image).count(),
+        }))
     }
 
     fn insert_member(&mut self, member: &Member) -> Result<()> {

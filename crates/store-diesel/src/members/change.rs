@@ -1,11 +1,11 @@
-//! Changes of one membership, each with its event: one statement in Postgres, a transaction in SQLite, which knows no
-//! statement that changes two tables.
+//! Changes of one membership, each with its event: one statement in Postgres, several in a transaction in SQLite, which
+//! knows no statement that changes two tables.
 
 use chrono::NaiveDateTime;
 use core_domain::{
     event::{Cause, Deed},
     image::{Image, ImageAccess},
-    member::Member,
+    member::{Member, MemberStatus},
     project::ProjectId,
     store::StatusChange,
 };
@@ -78,6 +78,43 @@ pub(crate) fn delete(
     })
 }
 
+/// Keeps a new membership in `image`, which the transaction around this holds; [`Fault::Taken`] if the project is a member.
+pub(crate) fn insert(
+    connection: &mut Connection,
+    image: &Image,
+    member: &Member,
+    cause: &Cause,
+) -> Result<(), Fault> {
+    let statement = Addition {
+        key: Key(image.id.uuid()),
+        name: image.name.as_deref(),
+        owner: image.owner.as_ref().map(ProjectId::as_str),
+        project: &member.project,
+        status: member.status,
+        times: [member.created_at, member.updated_at, image.created_at].map(kept),
+        cause,
+        at: kept(cause.at),
+    };
+    let added = connection.run_on_postgres(|postgres| statement.execute(postgres));
+    if let Some(added) = added.map_err(Fault::of_own_key)? {
+        return if added > 0 { Ok(()) } else { Err(Fault::Taken("there is such a membership".into())) };
+    }
+    connection.run(|any| {
+        diesel::insert_into(image_members::table)
+            .values((
+                image_members::image_id.eq(Key(image.id.uuid())),
+                image_members::member_id.eq(member.project.as_str()),
+                image_members::status.eq(member.status.as_str()),
+                image_members::created_at.eq(kept(member.created_at)),
+                image_members::updated_at.eq(kept(member.updated_at)),
+                image_members::image_created_at.eq(kept(image.created_at)),
+            ))
+            .execute(any)
+    })?;
+    let deed = MemberDeed { deed: Deed::Create, member, old: None, new: Some(member.status) };
+    events::keep_of_members(connection, cause, image, &[deed]).map_err(Fault::of_own_key)
+}
+
 /// The image, if it still is what was seen, and the membership.
 fn seen(
     connection: &mut Connection,
@@ -118,22 +155,79 @@ impl QueryFragment<Pg> for Deletion<'_> {
              INSERT INTO events (image_id, image_name, owner, member_id, old_status, member_created_at, deed, at, \
              user_id, request_id, project_id) SELECT gone.*, 'delete', ",
         );
-        out.push_bind_param::<Timestamp, _>(&self.at)?;
-        for text in [self.cause.user.as_str(), self.cause.request.as_str()] {
-            out.push_sql(", ");
-            out.push_bind_param::<Text, _>(text)?;
-        }
-        out.push_sql(", ");
-        match &self.cause.project {
-            Some(project) => out.push_bind_param::<Nullable<Text>, _>(project.as_str())?,
-            None => out.push_bind_param::<Nullable<Text>, _>(&None::<&str>)?,
-        }
+        push_cause(out.reborrow(), &self.at, self.cause)?;
         out.push_sql(" FROM gone");
         Ok(())
     }
 }
 
+/// Why, as values of `at, user_id, request_id, project_id`.
+fn push_cause<'b>(mut out: AstPass<'_, 'b, Pg>, at: &'b NaiveDateTime, cause: &'b Cause) -> QueryResult<()> {
+    out.push_bind_param::<Timestamp, _>(at)?;
+    for text in [cause.user.as_str(), cause.request.as_str()] {
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(text)?;
+    }
+    out.push_sql(", ");
+    match &cause.project {
+        Some(project) => out.push_bind_param::<Nullable<Text>, _>(project.as_str()),
+        None => out.push_bind_param::<Nullable<Text>, _>(&None::<&str>),
+    }
+}
+
 impl QueryId for Deletion<'_> {
     type QueryId = Deletion<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+/// The beginning of a membership. If there is one already, no row is inserted; a key that is taken is one of the event's,
+/// which must not be answered as if the project were a member.
+struct Addition<'a> {
+    key: Key,
+    name: Option<&'a str>,
+    owner: Option<&'a str>,
+    project: &'a ProjectId,
+    status: MemberStatus,
+    /// Of its creation, its last change, and the creation of its image.
+    times: [NaiveDateTime; 3],
+    cause: &'a Cause,
+    at: NaiveDateTime,
+}
+
+impl RunQueryDsl<PgConnection> for Addition<'_> {}
+
+impl QueryFragment<Pg> for Addition<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(
+            "WITH added AS (INSERT INTO image_members \
+             (image_id, member_id, status, created_at, updated_at, image_created_at) VALUES (",
+        );
+        out.push_bind_param::<Id, _>(&self.key)?;
+        for text in [self.project.as_str(), self.status.as_str()] {
+            out.push_sql(", ");
+            out.push_bind_param::<Text, _>(text)?;
+        }
+        for time in &self.times {
+            out.push_sql(", ");
+            out.push_bind_param::<Timestamp, _>(time)?;
+        }
+        out.push_sql(
+            ") ON CONFLICT (image_id, member_id) DO NOTHING \
+             RETURNING image_id, member_id, status, created_at) \
+             INSERT INTO events (image_id, member_id, new_status, member_created_at, deed, image_name, owner, at, \
+             user_id, request_id, project_id) SELECT added.*, 'create', ",
+        );
+        for text in [&self.name, &self.owner] {
+            out.push_bind_param::<Nullable<Text>, _>(text)?;
+            out.push_sql(", ");
+        }
+        push_cause(out.reborrow(), &self.at, self.cause)?;
+        out.push_sql(" FROM added");
+        Ok(())
+    }
+}
+
+impl QueryId for Addition<'_> {
+    type QueryId = Addition<'static>;
     const HAS_STATIC_QUERY_ID: bool = true;
 }

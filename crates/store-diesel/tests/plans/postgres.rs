@@ -6,7 +6,7 @@ use core_domain::{
     image::{Image, ImageId, Visibility},
     listing::{Direction, Listing, SortKey},
     store::{MembersPage, Store, Viewer},
-    testing::builders::{at, project},
+    testing::builders::{at, cause, project},
 };
 use serde_json::Value;
 use store_diesel::{Config, DieselStore, migrate};
@@ -138,6 +138,11 @@ impl Catalogue<'_> {
             self.reads_at_most(90, "members", |store| {
                 let viewer = Viewer { project: Some(who), admin: false };
                 store.members(crowded.id, viewer, &page).expect("a look").expect("the image");
+            });
+            // The limit of members is about all of them.
+            self.reads_at_most(5_000 + 10, "sharing", |store| {
+                let mut change = store.begin(crowded.id, &cause(0)).expect("a change");
+                change.sharing(Some(who), &member).expect("a look").expect("the image");
             });
         }
     }

@@ -9,7 +9,7 @@ use crate::{
     error::{Conflict, Error},
     image::{Image, ImageId, ImageStatus, Visibility},
     member::{Member, MemberStatus},
-    store::Store,
+    store::{Sharing, Store},
     testing::builders::{an_image, at, cause, project},
     text,
 };
@@ -126,16 +126,22 @@ pub(super) fn a_change_sees_what_it_did(store: &dyn Store) {
     let member = Member::offered(image.id, project("p"), at(3));
     let mut tx = store.begin(image.id, &cause(0)).expect("a change");
     tx.insert_image(&image).expect("a new image");
-    assert_eq!(tx.image().expect("a look"), Some(image));
+    assert_eq!(tx.image().expect("a look"), Some(image.clone()));
     tx.update_image(&changed).expect("another name");
-    assert_eq!(tx.image().expect("a look"), Some(changed));
+    assert_eq!(tx.image().expect("a look"), Some(changed.clone()));
     tx.insert_member(&member).expect("a new membership");
     assert_eq!(tx.member(&member.project).expect("a look"), Some(member.clone()));
-    assert_eq!(tx.count_members().expect("a count"), 1);
+    let sharing = tx.sharing(Some(&project("owner")), &member.project).expect("a look");
+    let expected = Sharing { image: changed.clone(), is_member: false, is_shared_already: true, members: 1 };
+    assert_eq!(sharing, Some(expected));
+    tx.update_image(&image).expect("the name of before");
+    let sharing = tx.sharing(Some(&member.project), &project("q")).expect("a look");
+    let expected = Sharing { image: image.clone(), is_member: true, is_shared_already: false, members: 1 };
+    assert_eq!(sharing, Some(expected));
     tx.delete_image().expect("a deletion");
     assert_eq!(tx.image().expect("a look"), None);
     assert_eq!(tx.member(&member.project).expect("a look"), None);
-    assert_eq!(tx.count_members().expect("a count"), 0);
+    assert_eq!(tx.sharing(None, &member.project).expect("a look"), None);
     tx.commit().expect("an end");
     assert_eq!(find(store, member.image), None);
 }
@@ -161,7 +167,7 @@ pub(super) fn a_change_of_an_image_that_is_not_there_sees_nothing(store: &dyn St
     let mut tx = store.begin(ImageId::random(), &cause(0)).expect("a change");
     assert_eq!(tx.image().expect("a look"), None);
     assert_eq!(tx.member(&project("owner")).expect("a look"), None);
-    assert_eq!(tx.count_members().expect("a count"), 0);
+    assert_eq!(tx.sharing(Some(&project("owner")), &project("owner")).expect("a look"), None);
     tx.commit().expect("an end");
 }
 

@@ -1,12 +1,12 @@
 //! The members of one image.
 
-use super::{find, keep, membership, outdated, share, sight};
+use super::{find, images::full, keep, membership, outdated, share, sight};
 use crate::{
     error::{Conflict, Error},
     image::{Image, ImageAccess, ImageId},
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{MembersPage, Roll, Sight, Store, Viewer},
+    store::{MembersPage, Roll, Sharing, Sight, Store, Viewer},
     testing::builders::{an_image, at, cause, project},
     text,
 };
@@ -94,17 +94,44 @@ pub(super) fn a_second_membership_is_a_conflict_and_the_first_stays(store: &dyn 
     assert_eq!(membership(store, image.id, &first.project), Some(first));
 }
 
+fn sharing(store: &dyn Store, image: &Image, caller: Option<&str>, with: &str) -> Sharing {
+    let caller = caller.map(project);
+    let sharing = store.write(image.id, &cause(0), |tx| tx.sharing(caller.as_ref(), &project(with)));
+    sharing.expect("a look").expect("the image")
+}
+
 pub(super) fn members_are_counted_for_each_image_apart(store: &dyn Store) {
     let (image, other) = (an_image("owner"), an_image("owner"));
     keep(store, &image);
     keep(store, &other);
-    let count = |id| store.write(id, &cause(0), |tx| tx.count_members()).expect("a count");
+    let count = |image| sharing(store, image, None, "p").members;
     for number in 0..5 {
-        assert_eq!(count(image.id), number);
+        assert_eq!(count(&image), number);
         share(store, &image, &format!("p{number}"), MemberStatus::Rejected, 3);
     }
     share(store, &other, "p", MemberStatus::Pending, 3);
-    assert_eq!((count(image.id), count(other.id)), (5, 1));
+    assert_eq!((count(&image), count(&other)), (5, 1));
+}
+
+pub(super) fn a_change_tells_with_whom_the_whole_image_is_shared(store: &dyn Store) {
+    let (image, other) = (full("owner"), an_image("owner"));
+    keep(store, &image);
+    keep(store, &other);
+    share(store, &other, "q", MemberStatus::Accepted, 3);
+    for (number, status) in MemberStatus::ALL.into_iter().enumerate() {
+        share(store, &image, status.as_str(), status, 3);
+        let expected = |is_member, is_shared_already| Sharing {
+            image: image.clone(),
+            is_member,
+            is_shared_already,
+            members: number + 1,
+        };
+        let word = status.as_str();
+        assert_eq!(sharing(store, &image, Some(word), word), expected(true, true));
+        assert_eq!(sharing(store, &image, Some(word), "q"), expected(true, false));
+        assert_eq!(sharing(store, &image, Some("owner"), word), expected(false, true));
+        assert_eq!(sharing(store, &image, None, &word.to_uppercase()), expected(false, false));
+    }
 }
 
 pub(super) fn a_membership_that_is_dropped_never_was(store: &dyn Store) {
