@@ -63,7 +63,8 @@ fn a_pooler_that_nobody_told_us_of_is_noticed_also_while_others_use_it() {
         for _ in 0..3 {
             scope.spawn(|| (0..200).for_each(|_| assert!(find(&store, image.id).expect("a look"))));
         }
-        assert!(shares_sessions(&untold).expect("a look"));
+        // A busy pooler may give, by chance, what looks like one session; it does not go on doing so.
+        assert!((0..10).any(|_| shares_sessions(&untold).expect("a look")));
     });
     assert!(shares_sessions(&untold).expect("a look"));
     assert!(!shares_sessions(&at_url(database.url())).expect("a look"));
