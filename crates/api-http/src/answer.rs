@@ -17,6 +17,7 @@ use crate::{
     error::ApiError,
     protection::protect,
     request_id::{self, RequestId},
+    routes::matched,
     times::reckoned,
     versions,
 };
@@ -57,8 +58,7 @@ pub(crate) async fn answer<B: MessageBody>(
 /// One line a request, and its figures. The query is left out: it may name things that are nobody's business.
 fn note(request: &HttpRequest, status: u16, took: Duration) {
     let id = RequestId::of(request);
-    let route = request.match_pattern();
-    let route = route.as_deref().unwrap_or("unmatched");
+    let route = matched(request).unwrap_or("unmatched");
     if let Some(app) = request.app_data::<web::Data<App>>() {
         app.metrics.answered(request.method().as_str(), route, status, took);
     }
@@ -72,11 +72,16 @@ fn note(request: &HttpRequest, status: u16, took: Duration) {
         route,
         path = request.uri().path(),
         status,
-        duration_ms = took.as_secs_f64() * 1e3,
+        duration_ms = milliseconds(took),
         project = caller.and_then(|caller| caller.project.as_ref()).map(tracing::field::display),
         user = caller.map(|caller| tracing::field::display(&caller.user)),
         "answered"
     );
+}
+
+/// To the microsecond.
+fn milliseconds(took: Duration) -> f64 {
+    (took.as_secs_f64() * 1e6).round() / 1e3
 }
 
 /// What the client must not see and the operator must: the chain of causes of a 5xx.

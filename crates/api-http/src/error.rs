@@ -121,10 +121,9 @@ impl ApiError {
         let (code, title) = (status.as_u16(), status.canonical_reason().unwrap_or_default());
         match Form::asked(asked) {
             Form::Json => {
-                let body = serde_json::json!({"error": {
-                    "code": code, "title": title, "message": self.to_string(),
-                }});
-                response.insert_header((header::CONTENT_TYPE, "application/json")).body(body.to_string())
+                let message = serde_json::Value::String(self.to_string());
+                let body = format!(r#"{{"error":{{"code":{code},"message":{message},"title":"{title}"}}}}"#);
+                response.insert_header((header::CONTENT_TYPE, "application/json")).body(body)
             }
             Form::Plain => response
                 .insert_header((header::CONTENT_TYPE, "text/plain; charset=UTF-8"))

@@ -1,7 +1,7 @@
 //! Every path and method of the API, on one page. What is not in [`TABLE`] does not exist, and the access matrix in
 //! `tests/` has a row for each line of it.
 
-use actix_web::{HttpResponse, Resource, http::Method, middleware::from_fn, web};
+use actix_web::{HttpRequest, HttpResponse, Resource, http::Method, middleware::from_fn, web};
 
 use crate::{auth, error::ApiError, health, history, images, members, openapi, schemas, tags, versions};
 
@@ -27,6 +27,15 @@ impl Route {
     pub(crate) fn names_image_inside(&self) -> bool {
         self.path.contains(&format!("{IMAGE_ID}/"))
     }
+}
+
+/// Goes with a request from the moment its path was found in the table, so that nobody has to search again for what to
+/// call it in the log and among the figures.
+struct Matched(&'static str);
+
+/// The path of the table that a request was sent to.
+pub(crate) fn matched(request: &HttpRequest) -> Option<&'static str> {
+    request.app_data::<Matched>().map(|matched| matched.0)
 }
 
 const V2: &str = "/v2";
@@ -93,6 +102,8 @@ pub(crate) fn configure(config: &mut web::ServiceConfig) {
     config.default_service(web::to(no_such_path));
 }
 
+/// Each path once. Those that are what they are come first: the others are tried one after another, each by a regular
+/// expression.
 fn paths() -> Vec<&'static str> {
     let mut paths: Vec<&'static str> = Vec::new();
     for route in &TABLE {
@@ -100,6 +111,7 @@ fn paths() -> Vec<&'static str> {
             paths.push(route.path);
         }
     }
+    paths.sort_by_key(|path| path.contains('{'));
     paths
 }
 
@@ -107,17 +119,19 @@ fn of(path: &str) -> impl Iterator<Item = &'static Route> {
     TABLE.iter().filter(move |route| route.path == path)
 }
 
-fn resource(path: &str, pattern: &str) -> Resource {
+fn resource(path: &'static str, pattern: &str) -> Resource {
     let allow = of(path).next().map_or("", |route| route.allow);
+    let resource = web::resource(pattern).app_data(Matched(path));
     of(path)
-        .fold(web::resource(pattern), |resource, route| resource.route((route.handler)()))
+        .fold(resource, |resource, route| resource.route((route.handler)()))
         .default_service(web::to(move || async move { Err::<HttpResponse, _>(ApiError::Method(allow)) }))
 }
 
 /// `/v2/images//members/P` names no image: whatever the method, it is not allowed (sharing API, section 3).
-fn blank_image(path: &str, pattern: &str) -> Resource {
+fn blank_image(path: &'static str, pattern: &str) -> Resource {
     let allow = of(path).next().map_or("", |route| route.allow);
     web::resource(pattern)
+        .app_data(Matched(path))
         .default_service(web::to(move || async move { Err::<HttpResponse, _>(ApiError::BlankImage(allow)) }))
 }
 

@@ -7,6 +7,7 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     Failure,
     config::{BadConfig, Log, LogFormat},
+    log_line::LogLine,
 };
 
 /// Who reads the log if the configuration does not say.
@@ -24,9 +25,7 @@ pub(crate) fn start(log: &Log, reader: Reader) -> Result<(), Failure> {
     let filter = check(log)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter);
     let started = match (log.format, reader) {
-        (LogFormat::Json, _) | (LogFormat::Auto, Reader::Machine) => {
-            builder.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init()
-        }
+        (LogFormat::Json, _) | (LogFormat::Auto, Reader::Machine) => builder.event_format(LogLine).try_init(),
         (LogFormat::Text, _) | (LogFormat::Auto, Reader::Person) => {
             builder.compact().with_writer(io::stderr).with_ansi(false).try_init()
         }
