@@ -84,26 +84,26 @@ pub static TABLE: [Route; 26] = [
 
 /// Puts the table to work. Under `/v2` the token comes first, then the path (404), then the method (405).
 pub(crate) fn configure(config: &mut web::ServiceConfig) {
-    let mut v2 = web::scope(V2);
+    // What names no image is not tried against the patterns of what does: each is a regular expression.
+    let (mut v2, mut images) = (web::scope(V2), web::scope("/images"));
     for path in paths() {
-        match path.strip_prefix(V2) {
-            Some(rest) => {
-                v2 = v2.service(resource(path, rest));
-                if rest.contains(&format!("{IMAGE_ID}/")) {
-                    v2 = v2.service(blank_image(path, &rest.replace(IMAGE_ID, "")));
-                }
+        if let Some(rest) = path.strip_prefix(IMAGES).filter(|rest| !rest.is_empty()) {
+            images = images.service(resource(path, rest));
+            if rest.contains(&format!("{IMAGE_ID}/")) {
+                images = images.service(blank_image(path, &rest.replace(IMAGE_ID, "")));
             }
-            None => {
-                config.service(resource(path, path));
-            }
+        } else if let Some(rest) = path.strip_prefix(V2) {
+            v2 = v2.service(resource(path, rest));
+        } else {
+            config.service(resource(path, path));
         }
     }
+    let v2 = v2.service(images.default_service(web::to(no_such_path)));
     config.service(v2.default_service(web::to(no_such_path)).wrap(from_fn(auth::authenticate)));
     config.default_service(web::to(no_such_path));
 }
 
-/// Each path once. Those that are what they are come first: the others are tried one after another, each by a regular
-/// expression.
+/// Each path once.
 fn paths() -> Vec<&'static str> {
     let mut paths: Vec<&'static str> = Vec::new();
     for route in &TABLE {
@@ -111,7 +111,6 @@ fn paths() -> Vec<&'static str> {
             paths.push(route.path);
         }
     }
-    paths.sort_by_key(|path| path.contains('{'));
     paths
 }
 
