@@ -1,6 +1,6 @@
 //! The log: JSON for machines, short lines for people.
 
-use std::{fs::File, io, os::fd::AsFd, sync::Mutex};
+use std::io;
 
 use tracing_subscriber::EnvFilter;
 
@@ -25,20 +25,12 @@ pub(crate) fn start(log: &Log, reader: Reader) -> Result<(), Failure> {
     let filter = check(log)?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter);
     let started = match (log.format, reader) {
-        (LogFormat::Json, _) | (LogFormat::Auto, Reader::Machine) => {
-            let output = output().map_err(|error| Failure::other("cannot write the log", error))?;
-            builder.event_format(LogLine).with_writer(Mutex::new(output)).try_init()
-        }
+        (LogFormat::Json, _) | (LogFormat::Auto, Reader::Machine) => builder.event_format(LogLine).try_init(),
         (LogFormat::Text, _) | (LogFormat::Auto, Reader::Person) => {
             builder.compact().with_writer(io::stderr).with_ansi(false).try_init()
         }
     };
     started.map_err(|error| Failure::other("cannot start the log", error))
-}
-
-/// Standard output without its buffer, which would look for the ends of lines in what always is one.
-fn output() -> io::Result<File> {
-    io::stdout().as_fd().try_clone_to_owned().map(File::from)
 }
 
 /// Reads the level.
