@@ -10,7 +10,8 @@ use testbed::Webhooks;
 use crate::some_events::one_of_each;
 
 const SECRET: &str = "a secret of the receiver's";
-const HOURS: Duration = Duration::from_secs(4 * 3600);
+/// Longer ago than the moment of the events, whenever this runs.
+const AGES: Duration = Duration::from_secs(50 * 365 * 86_400);
 
 fn time() -> Time {
     Time::of_one_try(Duration::from_secs(5))
@@ -24,7 +25,7 @@ fn sink(receiver: &Webhooks, patience: Duration) -> Webhook {
 fn each_event_is_one_signed_call_in_order() {
     let receiver = Webhooks::new();
     let deliveries = one_of_each();
-    assert_eq!(sink(&receiver, HOURS).tell(&deliveries, time()), Told::all(6));
+    assert_eq!(sink(&receiver, AGES).tell(&deliveries, time()), Told::all(6));
     let calls = receiver.calls();
     let kinds: Vec<_> = calls.iter().map(|call| call.headers["x-vitrine-event-type"].as_str()).collect();
     let expected: Vec<_> = deliveries.iter().map(|delivery| delivery.event.kind()).collect();
@@ -79,7 +80,7 @@ fn verifies(secret: &str, timestamp: &str, signature: &str, body: &str) -> bool 
 #[test]
 fn the_documented_verifier_tells_good_signatures_from_bad_ones() {
     let receiver = Webhooks::new();
-    sink(&receiver, HOURS).tell(&one_of_each()[..1], time());
+    sink(&receiver, AGES).tell(&one_of_each()[..1], time());
     let call = receiver.calls().remove(0);
     let (time, signature) = (&call.headers["x-vitrine-timestamp"], &call.headers["x-vitrine-signature"]);
     assert!(verifies(SECRET, time, signature, &call.body));
@@ -95,7 +96,7 @@ fn what_is_tried_again_says_so_and_counts_the_tries() {
     let receiver = Webhooks::new();
     receiver.answer(503);
     let mut deliveries = one_of_each();
-    let mut sink = sink(&receiver, HOURS);
+    let mut sink = sink(&receiver, AGES);
     for attempt in 1..=7 {
         let told = sink.tell(&deliveries, time());
         let away = Failure::Away("answered 503".to_owned());
@@ -116,7 +117,7 @@ fn what_is_tried_again_says_so_and_counts_the_tries() {
 fn an_address_that_says_no_is_asked_five_times_and_one_that_is_gone_once() {
     let receiver = Webhooks::new();
     let deliveries = one_of_each();
-    let mut sink = sink(&receiver, HOURS);
+    let mut sink = sink(&receiver, AGES);
     for (status, tries) in [(400, 5), (302, 5), (410, 1)] {
         receiver.answer(status);
         for attempt in 1..=tries {
@@ -137,7 +138,7 @@ fn patience_ends_with_an_events_age_but_never_before_five_tries() {
     receiver.answer(500);
     let deliveries = one_of_each();
     // The events are from a moment that is more than a second ago, or else not before a year has passed.
-    let (short, long) = (Duration::from_secs(1), Duration::from_secs(50 * 365 * 86_400));
+    let (short, long) = (Duration::from_secs(1), AGES);
     let is_past = deliveries[0].event.cause.at < Utc::now() - chrono::TimeDelta::seconds(2);
     for (patience, is_hopeless) in [(short, is_past), (long, false)] {
         let mut sink = sink(&receiver, patience);
@@ -154,7 +155,7 @@ fn patience_ends_with_an_events_age_but_never_before_five_tries() {
 fn one_that_does_not_answer_is_given_up_in_time_and_its_address_is_not_repeated() {
     let receiver = Webhooks::new();
     receiver.think(Duration::from_secs(3));
-    let told = sink(&receiver, HOURS).tell(&one_of_each(), Time::of_one_try(Duration::from_millis(200)));
+    let told = sink(&receiver, AGES).tell(&one_of_each(), Time::of_one_try(Duration::from_millis(200)));
     let Some(Failure::Away(why)) = &told.failure else { panic!("{told:?}") };
     assert!(!why.contains("quite-secret"), "{why}");
     assert_eq!((told.done, told.tried), (0, 1));
@@ -162,12 +163,12 @@ fn one_that_does_not_answer_is_given_up_in_time_and_its_address_is_not_repeated(
 
 #[test]
 fn a_name_is_of_the_address_without_what_is_secret_in_it() {
-    let name = |url| Webhook::new(url, &Secret::new(SECRET), HOURS).unwrap().name().to_owned();
+    let name = |url| Webhook::new(url, &Secret::new(SECRET), AGES).unwrap().name().to_owned();
     let one = name("https://hooks.example.org/images?key=hunter2");
     assert!(one.starts_with("webhook:hooks.example.org:") && !one.contains("hunter2"), "{one}");
     assert_eq!(one, name("https://hooks.example.org/images?key=hunter2"));
     assert_ne!(one, name("https://hooks.example.org/images?key=hunter3"));
     for (url, secret) in [("ftp://host/", SECRET), ("hooks", SECRET), ("https://host/", "short")] {
-        assert!(Webhook::new(url, &Secret::new(secret), HOURS).is_err(), "{url}");
+        assert!(Webhook::new(url, &Secret::new(secret), AGES).is_err(), "{url}");
     }
 }

@@ -212,7 +212,7 @@ impl QueryFragment<Pg> for Addition<'_> {
             out.push_bind_param::<Timestamp, _>(time)?;
         }
         out.push_sql(
-            ") ON CONFLICT (image_id, member_id) DO NOTHING \
+            ") ON CONFLICT DO NOTHING \
              RETURNING image_id, member_id, status, created_at) \
              INSERT INTO events (image_id, member_id, new_status, member_created_at, deed, image_name, owner, at, \
              user_id, request_id, project_id) SELECT added.*, 'create', ",
