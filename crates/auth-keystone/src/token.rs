@@ -18,20 +18,10 @@ pub(crate) fn canonical(given: &str, longest: usize) -> Option<&str> {
     }
     let token = given.trim_matches([' ', '\t']).trim_end_matches('=');
     let fits = (SHORTEST..=longest).contains(&token.len());
-    let letters = token.bytes().all(|byte| LETTERS[usize::from(byte)]);
+    let letters =
+        token.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
     (fits && letters && ends_exactly(token)).then_some(token)
 }
-
-/// Which bytes a token is made of.
-static LETTERS: [bool; 256] = {
-    let mut letters = [false; 256];
-    let mut byte = 0_u8;
-    while byte < u8::MAX {
-        letters[byte as usize] = byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        byte += 1;
-    }
-    letters
-};
 
 /// Whether each base64 part ends as an encoder would end it: no leftover letter, unused bits zero.
 fn ends_exactly(token: &str) -> bool {

@@ -141,53 +141,31 @@ impl<W: Write> Write for Escaped<'_, W> {
 #[cfg(test)]
 mod tests {
     use std::{
-        io,
-        sync::{Arc, Mutex},
+        fs::File,
+        io::{Read, Seek},
+        sync::Arc,
     };
 
     use serde_json::Value;
     use tracing_log::log::{Level, Record};
-    use tracing_subscriber::{fmt::MakeWriter, layer::SubscriberExt};
+    use tracing_subscriber::layer::SubscriberExt;
 
     use super::{LogLine, OF_LOG};
 
-    /// What was written.
-    #[derive(Clone, Default)]
-    struct Written(Arc<Mutex<Vec<u8>>>);
-
-    impl io::Write for Written {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-
-        fn flush(&mut self) -> io::Result<()> {
-            Ok(())
-        }
-    }
-
-    impl<'a> MakeWriter<'a> for Written {
-        type Writer = Self;
-
-        fn make_writer(&'a self) -> Self {
-            self.clone()
-        }
-    }
-
-    impl Written {
-        fn lines(&self) -> Vec<Value> {
-            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-        }
+    fn lines(mut written: &File) -> Vec<Value> {
+        let mut text = String::new();
+        written.rewind().unwrap();
+        written.read_to_string(&mut text).unwrap();
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
     #[test]
     fn a_line_has_the_fields_and_values_that_tracing_itself_would_write() {
-        let (ours, theirs) = (Written::default(), Written::default());
+        let [ours, theirs] = [(); 2].map(|()| Arc::new(tempfile::tempfile().unwrap()));
         let json = tracing_subscriber::fmt::layer().json().flatten_event(true).with_current_span(false);
         let subscriber = tracing_subscriber::registry()
-            .with(tracing_subscriber::fmt::layer().event_format(LogLine).with_writer(ours.clone()))
-            .with(json.with_span_list(false).with_writer(theirs.clone()));
+            .with(tracing_subscriber::fmt::layer().event_format(LogLine).with_writer(Arc::clone(&ours)))
+            .with(json.with_span_list(false).with_writer(Arc::clone(&theirs)));
         tracing::subscriber::with_default(subscriber, || {
             let hostile = "\"quoted\" \\ \n\r\t\u{0}\u{1b}[31m\u{7f} é 🦀 \u{2028}";
             tracing::info!(target: "vitrine::request", hostile, none = None::<&str>, "answered");
@@ -204,7 +182,7 @@ mod tests {
                 Record::builder().level(Level::Warn).target("library").line(Some(7)).args(said).build();
             tracing_log::format_trace(&record).unwrap();
         });
-        let (ours, theirs) = (ours.lines(), theirs.lines());
+        let (ours, theirs) = (lines(&ours), lines(&theirs));
         assert_eq!(ours.len(), 4);
         for (mut our, mut their) in ours.into_iter().zip(theirs) {
             for line in [&mut our, &mut their] {

@@ -154,6 +154,8 @@ fn is_service_link(key: &str, value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn environment(variables: &[(&str, &str)]) -> Result<Config, BadConfig> {
@@ -256,6 +258,7 @@ mod tests {
             ("VITRINE_DATABASE__POOL_SIZE", "100000", "database.pool_size"),
             ("VITRINE_DATABASE__REPLICA_STALENESS", "0", "database.replica_staleness"),
             ("VITRINE_DEADLINE", "0", "deadline"),
+            ("VITRINE_KEYSTONE__TIMEOUT", "0", "keystone.timeout"),
             ("VITRINE_EVENTS__LEASE", "0", "events.lease"),
             ("VITRINE_EVENTS__WEBHOOK_PATIENCE", "0", "events.webhook_patience"),
             ("VITRINE_EVENTS__KEEP_DAYS", "40000", "events.keep_days"),
@@ -266,6 +269,24 @@ mod tests {
             assert!(refusal.starts_with(key), "{name}={value}: {refusal}");
         }
         Config::default().check_numbers().unwrap();
+    }
+
+    #[test]
+    fn a_question_to_keystone_has_its_timeout_and_each_try_a_part_of_it() {
+        for (timeout, whole, one_try, connecting) in
+            [("1", 1000, 600, 600), ("5", 5000, 3000, 1000), ("300", 300_000, 180_000, 1000)]
+        {
+            let config = environment(&[
+                ("VITRINE_KEYSTONE__AUTH_URL", "http://127.0.0.1:5000"),
+                ("VITRINE_KEYSTONE__USERNAME", "vitrine"),
+                ("VITRINE_KEYSTONE__PASSWORD", "secret"),
+                ("VITRINE_KEYSTONE__PROJECT_NAME", "service"),
+                ("VITRINE_KEYSTONE__TIMEOUT", timeout),
+            ]);
+            let tokens = config.unwrap().tokens().unwrap();
+            let times = [tokens.decision_timeout, tokens.try_timeout, tokens.connect_timeout];
+            assert_eq!(times, [whole, one_try, connecting].map(Duration::from_millis), "{timeout}");
+        }
     }
 
     #[test]
