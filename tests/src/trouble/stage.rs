@@ -58,7 +58,7 @@ impl Lengths {
             steady: Duration::from_millis(1200),
             fault: Duration::from_millis(1500),
             lock: Duration::from_secs(3),
-            deadline: 6,
+            deadline: 8,
             lateness: 2.0,
             patience: Duration::from_secs(60),
             idle: 2000,
