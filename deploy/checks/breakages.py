@@ -55,7 +55,7 @@ BREAKAGES = (
     Breakage("a secret that nobody makes", BASE + "deployment.yaml",
              "secretName: vitrine-keystone", "secretName: keystone", "Secret keystone is neither rendered"),
     Breakage("less time to finish than requests get", BASE + "deployment.yaml",
-             "terminationGracePeriodSeconds: 40", "terminationGracePeriodSeconds: 30", "must exceed preStop"),
+             "terminationGracePeriodSeconds: 50", "terminationGracePeriodSeconds: 30", "must exceed preStop"),
     Breakage("more connections than PostgreSQL has", BASE + "settings.env",
              "POOL_SIZE=8", "POOL_SIZE=32", "do not fit PostgreSQL"),
     Breakage("metrics open to another namespace", BASE + "network-policy.yaml",

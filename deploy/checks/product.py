@@ -10,7 +10,7 @@ METRICS_PATH = "/metrics"
 USER = 65532
 # Seconds that running requests get after SIGTERM, unless VITRINE_SHUTDOWN__GRACE says otherwise.
 SHUTDOWN_DRAIN = 5
-SHUTDOWN_GRACE = 25
+SHUTDOWN_GRACE = 35
 
 # As in the configuration file; the environment's name has two underscores for a dot.
 KEYS = (

@@ -221,7 +221,7 @@ pub(crate) struct Shutdown {
     /// How long it still answers after SIGTERM, not ready any more, so that requests are sent elsewhere, in seconds.
     #[serde(deserialize_with = "number")]
     pub(crate) drain: u64,
-    /// How long requests under way may go on after that, in seconds.
+    /// How long requests under way may go on after that, in seconds: more than `deadline`, or some are not answered.
     #[serde(deserialize_with = "number")]
     pub(crate) grace: u64,
 }
@@ -315,7 +315,7 @@ impl Default for Log {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self { drain: 5, grace: 25 }
+        Self { drain: 5, grace: 35 }
     }
 }
 

@@ -166,6 +166,12 @@ mod tests {
     }
 
     #[test]
+    fn whoever_was_heard_before_the_end_is_answered_by_then() {
+        let config = environment(&[]).unwrap();
+        assert!(config.shutdown.grace > config.deadline, "{:?}", config.shutdown);
+    }
+
+    #[test]
     fn a_later_layer_wins_and_is_named_as_the_origin() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("vitrine.toml");
@@ -183,7 +189,7 @@ mod tests {
             |line| line.starts_with("limits.page_max = 8") && line.ends_with("VITRINE_LIMITS__PAGE_MAX")
         ));
         assert!(
-            text.lines().any(|line| line.starts_with("shutdown.grace = 25") && line.ends_with("default"))
+            text.lines().any(|line| line.starts_with("shutdown.grace = 35") && line.ends_with("default"))
         );
     }
 
