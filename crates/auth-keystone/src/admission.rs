@@ -54,8 +54,11 @@ impl Validator {
         self.allowed(&service, shown)?;
 
         let subject = self.subject(shown.token, End::Counts).ok_or(Refusal::Rejected)?;
-        if let Memory::Good { known, .. } = self.cache.recall(&subject.digest, subject.end, &self.time) {
+        if let Memory::Good { known, due } = self.cache.recall(&subject.digest, subject.end, &self.time) {
             self.metrics.hits.add();
+            if due {
+                self.refresh(&subject, shown.request);
+            }
             return Ok(Arc::clone(&known.caller));
         }
         let subject = self.subject(shown.token, End::Waived).ok_or(Refusal::Rejected)?;

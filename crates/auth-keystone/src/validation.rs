@@ -189,7 +189,7 @@ impl Validator {
     }
 
     /// Asks again about a token that is remembered, and waits for nothing.
-    fn refresh(self: &Arc<Self>, subject: &Subject<'_>, request: &str) {
+    pub(crate) fn refresh(self: &Arc<Self>, subject: &Subject<'_>, request: &str) {
         if !self.breaker.is_open() && Handle::try_current().is_ok() {
             self.metrics.refreshes.add();
             drop(self.take_off(subject, request, true));

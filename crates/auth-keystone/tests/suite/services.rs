@@ -6,7 +6,7 @@ use auth_keystone::Keystone;
 use core_domain::tokens::{Intent, Shown, Tokens};
 use serde_json::json;
 
-use crate::stand_in::{Reply, StandIn, Verdict, shown, token, verdict};
+use crate::stand_in::{Reply, StandIn, Verdict, eventually, shown, token, verdict};
 
 async fn together(keystone: &Keystone, user: &str, service: &str) -> Verdict {
     keystone.validate(Shown { service_token: Some(service), ..shown(user) }).await.into()
@@ -184,4 +184,21 @@ async fn rules_hold_while_keystone_is_away() {
     assert_eq!(verdict(&scene.keystone, &ruled).await, Verdict::Accepted);
     let elsewhere = Shown { path: "/v2/schemas/image", ..shown(&ruled) };
     assert_eq!(Verdict::from(scene.keystone.validate(elsewhere).await), Verdict::Rejected);
+}
+
+#[tokio::test]
+async fn both_tokens_of_a_service_in_steady_use_are_asked_about_behind_its_back() {
+    let stand_in = StandIn::start();
+    let keystone = stand_in.keystone();
+    let (user, service) = (token("user"), token("service"));
+    stand_in.admit(&user);
+    stand_in.admit_as(&service, "nova", &["n"], &["service"]);
+    assert_eq!(together(&keystone, &user, &service).await, Verdict::Accepted);
+    // Five minutes, a use a second.
+    for _ in 0..300 {
+        stand_in.hands.put_forward(Duration::from_secs(1));
+        assert_eq!(together(&keystone, &user, &service).await, Verdict::Accepted);
+        eventually("whoever asks behind the back", || keystone.figures().in_flight == 0).await;
+    }
+    assert_eq!(keystone.figures().misses, 2, "nobody waited but the first, once for each token");
 }
