@@ -33,6 +33,14 @@ INSERT INTO image_tags SELECT md5(n::text)::uuid, 'rare' FROM generate_series(11
 INSERT INTO image_tags SELECT md5(n::text)::uuid, 'common' FROM generate_series(5, 1000000, 29) n;
 INSERT INTO image_properties SELECT md5(n::text)::uuid, 'os', 'linux' FROM generate_series(5, 1000000, 29) n;
 
+-- Memberships of «guest» that are over: 50,000 histories of four events.
+INSERT INTO events (at, user_id, project_id, request_id, image_id, owner, member_id, deed, old_status, new_status, member_created_at)
+SELECT m, 'user', 'owner', 'req-' || n || deed, md5(n::text)::uuid, 'owner', 'guest', deed, was, is_now, timestamp '2026-01-01'
+FROM (VALUES (1, 'create', NULL, 'pending'), (2, 'update', 'pending', 'rejected'), (3, 'update', 'rejected', 'accepted'),
+        (4, 'delete', 'accepted', NULL)) AS happened (turn, deed, was, is_now),
+    generate_series(1, 50000) n, LATERAL (SELECT timestamp '2026-01-01' + turn * interval '1 h') AS made (m)
+ORDER BY turn, n;
+
 DO $$ DECLARE definition text; BEGIN
     FOR definition IN SELECT indexdef FROM indexes LOOP EXECUTE definition; END LOOP;
 END $$;
