@@ -25,5 +25,4 @@ mod protection;
 mod rate;
 mod served;
 mod target;
-mod tenants;
 mod wire;
