@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::PATIENCE;
 use super::front::Front;
 use super::load::Cast;
 use super::proxy::Proxy;
@@ -59,7 +60,7 @@ impl Lengths {
             fault: Duration::from_millis(1500),
             lock: Duration::from_secs(3),
             deadline: 8,
-            lateness: 2.0,
+            lateness: 10.0,
             patience: Duration::from_secs(60),
             idle: 2000,
         }
@@ -190,16 +191,19 @@ impl<'a> Stage<'a> {
         let launch = Vitrine::serve_as_it_is(url, &self.ground.keystone)
             .with("VITRINE_LISTEN", &self.addresses[number].to_string())
             .with("VITRINE_KEYSTONE__AUTH_URL", &format!("http://{}/v3", self.keystone.address()))
+            // Where nothing is wrong with Keystone it may be slow: one process of Python on a busy machine.
+            .with("VITRINE_KEYSTONE__TIMEOUT", "20")
             .with("VITRINE_DEADLINE", &self.lengths.deadline.to_string())
             .with("VITRINE_LIMITS__MEMBERS_PER_IMAGE", "-1")
-            .with("VITRINE_SHUTDOWN__DRAIN", "1")
+            // So long that the front asks several times, though the machine may keep it from asking for a while.
+            .with("VITRINE_SHUTDOWN__DRAIN", "3")
             .with("VITRINE_LOG__LEVEL", "info,vitrine::request=error");
         let launch =
             self.setting.variables.iter().fold(launch, |launch, (name, value)| launch.with(name, value));
         // An older program does not know every key of this one, and stops at those that it does not know.
         let launch = match &self.setting.older {
             Some(older) if !self.is_new.load(Ordering::Relaxed) => {
-                launch.of(older).without("VITRINE_SHUTDOWN__DRAIN")
+                launch.of(older).without("VITRINE_SHUTDOWN__DRAIN").without("VITRINE_KEYSTONE__TIMEOUT")
             }
             Some(_) | None => launch,
         };
@@ -263,7 +267,7 @@ impl<'a> Stage<'a> {
     /// New shared images of the owner's, by path.
     ///
     /// # Panics
-    /// When one cannot be made.
+    /// When one cannot be made in a minute.
     pub fn make_images(&self, count: usize) -> Vec<String> {
         self.make_images_like(&poster(), count)
     }
@@ -271,9 +275,10 @@ impl<'a> Stage<'a> {
     /// The same, as this body of a creation says.
     ///
     /// # Panics
-    /// When one cannot be made.
+    /// When one cannot be made in a minute.
     pub fn make_images_like(&self, body: &serde_json::Value, count: usize) -> Vec<String> {
-        (0..count).map(|_| self.try_make_image(body).expect("a new image")).collect()
+        let limit = Duration::from_secs(60);
+        (0..count).map(|_| patience::until("a new image", limit, || self.try_make_image(body))).collect()
     }
 
     fn try_make_image(&self, body: &serde_json::Value) -> Option<String> {
@@ -303,7 +308,7 @@ impl<'a> Stage<'a> {
         token: &str,
         body: Option<&str>,
     ) -> std::io::Result<Reply> {
-        let patience = Duration::from_secs(self.lengths.deadline + 5);
+        let patience = Duration::from_secs(self.lengths.deadline + PATIENCE);
         Wire::to(self.addresses[number], patience).ask(&Ask { method, path, token, body })
     }
 
@@ -374,6 +379,17 @@ impl<'a> Stage<'a> {
         wrong.sort();
         wrong.dedup();
         wrong
+    }
+}
+
+impl Drop for Stage<'_> {
+    /// Both are told to end before anybody waits for one of them.
+    fn drop(&mut self) {
+        for replica in &self.replicas {
+            if let Some(replica) = &*replica.lock().unwrap_or_else(PoisonError::into_inner) {
+                replica.process().signal("TERM");
+            }
+        }
     }
 }
 
