@@ -9,6 +9,7 @@ mod clients;
 mod clock;
 pub mod front;
 mod keystone;
+mod lengths;
 pub mod load;
 pub mod outcome;
 mod postgres;
