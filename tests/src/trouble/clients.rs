@@ -12,15 +12,18 @@ use super::{Fault, PATIENCE, Struck, plain, small_pool, unnoticed};
 use crate::patience;
 
 pub(super) fn faults() -> Vec<Fault> {
-    // These two wait for the deadline.
-    let unnoticed_soon = |fault: Fault| Fault { deadline: 10, ..unnoticed(fault) };
+    // Two wait for the deadline. Where much is written for nobody, the others need more of it.
+    let unnoticed_soon = |deadline: u64, fault: Fault| Fault { deadline, ..unnoticed(fault) };
     let few_files = |fault: Fault| Fault {
         setting: |_, _, _| Setting { descriptors: Some(1024), ..small_pool() },
         ..fault
     };
     vec![
-        unnoticed_soon(plain("slow-body", "50 clients send their bodies one byte a second", send_slowly)),
-        unnoticed_soon(plain("never-reads", "20 clients ask for long lists and read nothing", never_read)),
+        unnoticed_soon(12, plain("slow-body", "50 clients send their bodies one byte a second", send_slowly)),
+        unnoticed_soon(
+            20,
+            plain("never-reads", "20 clients ask for long lists and read nothing", never_read),
+        ),
         unnoticed(few_files(plain(
             "idle-connections",
             "2,000 idle connections to one replica, started with a soft limit of 1,024 files",
