@@ -90,10 +90,8 @@ fn changes_that_wait_for_a_held_image_keep_nobody_else_waiting_and_are_not_made_
                 let share = hasty.call("POST", &members).token(&owner.token);
                 share.json(&json!({"member": format!("member-{number}")}))
             };
-            let waiting: Vec<_> = (0..24)
-                .map(|number| share(number))
-                .map(|share| scope.spawn(|| share.send().status))
-                .collect();
+            let waiting: Vec<_> =
+                (0..24).map(share).map(|share| scope.spawn(|| share.send().status)).collect();
             let do_wait = || waiting.iter().any(|change| !change.is_finished());
             patience::until("a change to wait", RECOVERY, || {
                 (!do_wait() || database.query(waits) != ["0"]).then_some(())
