@@ -102,7 +102,7 @@ impl PgBouncer {
             .arg(self.directory.join("settings"))
             .removing(&self.directory)
             .start(&self.directory.join("log"));
-        let listens = patience::until("PgBouncer to listen", Duration::from_secs(20), || {
+        let listens = patience::until("PgBouncer to listen", Duration::from_secs(60), || {
             if let Some(status) = server.exit_status() {
                 let said = server.log();
                 assert!(said.contains("Address already in use"), "PgBouncer ended with {status}:\n{said}");

@@ -159,11 +159,11 @@ impl Supervised {
     /// Ends it with one signal and gives the exit status; its directory stays.
     ///
     /// # Panics
-    /// When it still runs ten seconds later.
+    /// When it still runs a minute later.
     pub fn end(mut self, signal: &str) -> i32 {
         self.signal(signal);
-        let Some(status) = self.ended_within(Duration::from_secs(10)) else {
-            panic!("still running ten seconds after SIG{signal}; its log:\n{}", self.log());
+        let Some(status) = self.ended_within(Duration::from_secs(60)) else {
+            panic!("still running a minute after SIG{signal}; its log:\n{}", self.log());
         };
         if let Some(mut pipe) = self.pipe.take() {
             // The supervisor reads this line only if it has a directory to keep; else it is gone already.

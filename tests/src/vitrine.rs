@@ -15,7 +15,7 @@ use crate::patience;
 use crate::postgres::Database;
 use crate::supervised::{Program, Supervised};
 
-/// How long a start may take on a busy machine, migrations and the first call to Keystone included.
+/// How long a start, migrations and the first call to Keystone included, or an end may take on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
 /// A service that is going to be started.
@@ -129,10 +129,10 @@ impl Vitrine {
     /// Asks it to stop, as Kubernetes does, and gives what it wrote.
     ///
     /// # Panics
-    /// When it does not end with exit status 0 within ten seconds.
+    /// When it does not end with exit status 0 within a minute.
     pub fn stop(self) -> String {
         self.process.signal("TERM");
-        let status = self.process.ended_within(Duration::from_secs(10));
+        let status = self.process.ended_within(START);
         let log = self.process.log();
         assert_eq!(status, Some(0), "exit status after SIGTERM (none: it still runs); its log:\n{log}");
         log

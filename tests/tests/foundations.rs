@@ -47,10 +47,10 @@ fn a_killed_test_process_takes_its_postgres_and_its_files_with_it() {
     holder.kill().expect("SIGKILL can be sent");
     holder.wait().expect("it ends");
 
-    patience::until("Postgres to be gone", Duration::from_secs(20), || {
+    patience::until("Postgres to be gone", Duration::from_secs(60), || {
         (!Path::new(&format!("/proc/{pid}")).exists()).then_some(())
     });
-    patience::until("its directory to be gone", Duration::from_secs(20), || {
+    patience::until("its directory to be gone", Duration::from_secs(60), || {
         (!Path::new(&directory).exists()).then_some(())
     });
 }
@@ -59,7 +59,7 @@ fn a_killed_test_process_takes_its_postgres_and_its_files_with_it() {
 fn a_program_that_ends_by_itself_gives_its_exit_status_and_output() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let program = Program::new("sh").args(["-c", "echo said; exit 7"]).start(&directory.path().join("log"));
-    assert_eq!(program.ended_within(Duration::from_secs(10)), Some(7));
+    assert_eq!(program.ended_within(Duration::from_secs(60)), Some(7));
     assert_eq!(program.log(), "said\n");
 }
 

@@ -7,8 +7,9 @@ use serde_json::json;
 use testbed::postgres::Durability;
 use testbed::{Call, Database, Keystone, Party, Postgres, Vitrine, patience};
 
-const BOUND: Duration = Duration::from_secs(3);
-const SOON: Duration = Duration::from_secs(30);
+/// So long that somebody lists within it though the machine stands still for a while.
+const BOUND: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(60);
 
 struct Gallery {
     vitrine: Vitrine,
@@ -140,7 +141,7 @@ fn lists_go_on_when_the_replica_is_away_from_the_start_or_killed() {
     for _ in 0..20 {
         let asked = Instant::now();
         assert!(gallery.lists(&image));
-        assert!(asked.elapsed() < Duration::from_secs(3), "a list took {:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(15), "a list took {:?}", asked.elapsed());
     }
     gallery.vitrine.stop();
 }

@@ -17,7 +17,7 @@ fn what_was_shared_is_still_shared_after_the_service_and_its_database_were_kille
     let image = shared(&vitrine, &owner, &member);
 
     vitrine.process().signal("KILL");
-    assert_eq!(vitrine.process().ended_within(Duration::from_secs(10)), Some(128 + 9));
+    assert_eq!(vitrine.process().ended_within(Duration::from_secs(60)), Some(128 + 9));
     postgres.kill();
     postgres.start();
     let again = Vitrine::serve(&database, keystone).start();

@@ -28,9 +28,13 @@ async fn attack(name: &str) {
     let target = Target { urls, database: &database, rows: ROWS, shares_private: true };
     let range = block_in_place(|| Range::new(target, Keystone::shared()));
     let attack = attacks().into_iter().find(|attack| attack.name == name).expect("an attack");
+    // A call that is told to come again breaks no promise; many of them would, on a machine that has time.
+    let mut refused = 0;
     for round in 0..rounds() {
         let verdict = attack.round(&range, round).await;
-        let all_is_well = verdict.violations.is_empty() && verdict.strange.is_empty();
+        refused += usize::from(verdict.is_only_refused());
+        let all_is_well = verdict.violations.is_empty()
+            && (verdict.strange.is_empty() || verdict.is_only_refused() && refused <= (rounds() / 20).max(1));
         assert!(all_is_well, "round {round}: {} — {verdict:#?}", attack.must);
     }
     first.stop();

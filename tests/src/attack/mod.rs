@@ -76,9 +76,17 @@ pub struct Verdict {
     /// Some call was answered with 5xx or not at all: nobody knows whether it was made, and no count can be held against
     /// the service.
     is_open: bool,
+    /// Calls that were answered with something else than they ever are, and than 503.
+    is_odd: bool,
 }
 
 impl Verdict {
+    /// Whether all that was strange is that calls were told to come again: on a machine that stands still for a while a call
+    /// waits too long for what many want at once.
+    pub fn is_only_refused(&self) -> bool {
+        self.violations.is_empty() && !self.strange.is_empty() && !self.is_odd
+    }
+
     fn must(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
         if !holds {
             self.violations.push(otherwise());
@@ -203,6 +211,7 @@ impl Outcome {
         for ((method, status), count) in &self.0 {
             if !allowed.iter().any(|(m, s)| m.as_str() == method && s == status) {
                 verdict.is_open |= *status == 0 || *status >= 500;
+                verdict.is_odd |= *status != 503;
                 verdict.strange.push(format!("{method} was answered {status}, {count} times"));
             }
         }

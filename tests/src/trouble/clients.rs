@@ -8,18 +8,22 @@ use serde_json::json;
 
 use super::stage::{Setting, Stage, size};
 use super::wire::{self, Ask};
-use super::{Fault, Struck, plain, small_pool};
+use super::{Fault, PATIENCE, Struck, plain, small_pool, unnoticed};
 use crate::patience;
 
 pub(super) fn faults() -> Vec<Fault> {
-    let unnoticed = |fault: Fault| Fault { is_unnoticed: true, ..fault };
+    // Two wait for the deadline. Where much is written for nobody, the others need more of it.
+    let unnoticed_soon = |deadline: u64, fault: Fault| Fault { deadline, ..unnoticed(fault) };
     let few_files = |fault: Fault| Fault {
         setting: |_, _, _| Setting { descriptors: Some(1024), ..small_pool() },
         ..fault
     };
     vec![
-        unnoticed(plain("slow-body", "50 clients send their bodies one byte a second", send_slowly)),
-        unnoticed(plain("never-reads", "20 clients ask for long lists and read nothing", never_read)),
+        unnoticed_soon(12, plain("slow-body", "50 clients send their bodies one byte a second", send_slowly)),
+        unnoticed_soon(
+            20,
+            plain("never-reads", "20 clients ask for long lists and read nothing", never_read),
+        ),
         unnoticed(few_files(plain(
             "idle-connections",
             "2,000 idle connections to one replica, started with a soft limit of 1,024 files",
@@ -55,7 +59,7 @@ fn send_slowly(stage: &Stage<'_>) -> Struck {
         })
         .collect();
     let begun = Instant::now();
-    let limit = Duration::from_secs(stage.lengths.deadline + 3);
+    let limit = Duration::from_secs(stage.lengths.deadline + PATIENCE);
     while begun.elapsed() < limit && streams.iter().any(|(_, answer)| answer.is_empty()) {
         for (stream, answer) in &mut streams {
             // Whoever was answered already is hung up on.
@@ -97,7 +101,7 @@ fn never_read(stage: &Stage<'_>) -> Struck {
         })
         .collect();
     // Who has taken nothing for as long as a request may take is hung up on.
-    let limit = Duration::from_secs(stage.lengths.deadline * 2 + 20);
+    let limit = Duration::from_secs(stage.lengths.deadline * 2 + 60);
     let begun = Instant::now();
     let open = || stage.pids().into_iter().map(|pid| size(pid).2).sum::<usize>().saturating_sub(before);
     std::thread::sleep(Duration::from_millis(500));
@@ -122,13 +126,13 @@ fn stay_idle(stage: &Stage<'_>) -> Struck {
     let mut struck = Struck::default();
     let mut idle = Vec::new();
     for number in 0..stage.lengths.idle {
-        let Ok(mut stream) = TcpStream::connect_timeout(&stage.address(0), Duration::from_secs(2)) else {
+        let Ok(mut stream) = TcpStream::connect_timeout(&stage.address(0), Duration::from_secs(30)) else {
             struck.problems.push(format!("connection {number} was refused"));
             break;
         };
         // Half of them have asked once, and are kept for the next time.
         if number % 2 == 0 {
-            stream.set_read_timeout(Some(Duration::from_secs(3))).expect("a timeout");
+            stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
             let ask = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n";
             let answered = stream.write_all(ask).and_then(|()| stream.read(&mut [0; 512]));
             if !answered.is_ok_and(|count| count > 0) {

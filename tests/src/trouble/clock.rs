@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use super::keystone::fresh_tokens_are_taken;
 use super::stage::{Setting, Stage};
-use super::{Fault, Struck, plain, small_pool};
+use super::{Fault, Struck, plain, small_pool, unnoticed};
+use crate::patience;
 
 /// What to do when there is none.
 const MISSING: &str = "libfaketime is needed to step a program's clock (Debian: `apt-get install libfaketime`), at \
     /usr/lib/*/faketime/libfaketimeMT.so.1 or where VITRINE_TEST_FAKETIME says";
 
 pub(super) fn faults() -> Vec<Fault> {
-    let stepped = |fault: Fault| Fault { is_unnoticed: true, setting, ..fault };
+    let stepped = |fault: Fault| unnoticed(Fault { setting, ..fault });
     vec![
         stepped(plain("clock-forward", "the replicas' clocks jump an hour forward, and back", |stage| {
             step(stage, 3600)
@@ -67,7 +68,11 @@ fn step(stage: &Stage<'_>, seconds: i64) -> Struck {
     struck = fresh_tokens_are_taken(stage, struck);
     std::thread::sleep(stage.lengths.fault.max(Duration::from_secs(2)));
     let image = stage.make_images(1).remove(0);
-    let shown = stage.ask(0, "GET", &image, &stage.ground.cast.owner.token, None).expect("an answer").body;
+    let shown = patience::within(Duration::from_secs(60), || {
+        let reply = stage.ask(0, "GET", &image, &stage.ground.cast.owner.token, None).ok()?;
+        (reply.status == 200).then_some(reply.body)
+    })
+    .unwrap_or_default();
     struck.must(is_apart(stage, &shown, seconds), || format!("the replicas' clock was not stepped: {shown}"));
     turn(0);
     fresh_tokens_are_taken(stage, struck)

@@ -4,19 +4,30 @@ use std::time::Duration;
 
 use super::proxy::Mode;
 use super::stage::{Lengths, Setting, Stage};
-use super::{Fault, Struck, plain, small_pool};
+use super::{Fault, KEYSTONE_LATE, Struck, plain, small_pool, unnoticed};
 use crate::keystone::Scope;
 use crate::patience;
 
 pub(super) fn faults() -> Vec<Fault> {
-    let asked = |fault: Fault| Fault { setting: |_, _, lengths| forgetful(lengths), ..fault };
-    let unnoticed = |fault: Fault| Fault { is_unnoticed: true, ..fault };
+    let asked = |fault: Fault| Fault {
+        setting: |_, _, lengths| forgetful(lengths),
+        forgiven: &[KEYSTONE_LATE],
+        ..fault
+    };
+    let missed = |fault: Fault| Fault {
+        setting: |_, _, lengths| {
+            let mut setting = forgetful(lengths);
+            setting.variables.push(("VITRINE_KEYSTONE__TIMEOUT", "5".to_owned()));
+            setting
+        },
+        ..asked(fault)
+    };
     vec![
-        asked(plain("keystone-stopped", "Keystone's process ended; started later", stop)),
-        asked(plain("keystone-hanging", "Keystone accepts and never answers", |stage| {
+        missed(plain("keystone-stopped", "Keystone's process ended; started later", stop)),
+        missed(plain("keystone-hanging", "Keystone accepts and never answers", |stage| {
             misbehave(stage, Mode::Hang)
         })),
-        asked(plain("keystone-failing", "Keystone answers everything with 500", |stage| {
+        missed(plain("keystone-failing", "Keystone answers everything with 500", |stage| {
             misbehave(stage, Mode::Fail)
         })),
         unnoticed(asked(plain(

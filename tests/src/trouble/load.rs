@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -76,7 +76,37 @@ pub struct Known {
 struct Shared {
     started: Instant,
     is_over: AtomicBool,
-    events: Mutex<Vec<Event>>,
+    seen: Mutex<Seen>,
+}
+
+/// What has ended and what has not: under one lock, so that each request is in exactly one of them.
+#[derive(Default)]
+struct Seen {
+    events: Vec<Event>,
+    /// For each client, when it sent the request that it waits for.
+    under_way: Vec<Option<Duration>>,
+}
+
+impl Shared {
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A client sends a request: now, which is read under the lock, so that nobody takes this moment for settled.
+    fn sends(&self, client: usize) -> Duration {
+        let mut seen = self.seen();
+        let sent = self.started.elapsed();
+        seen.under_way[client] = Some(sent);
+        sent
+    }
+
+    /// That request has ended.
+    fn ended(&self, client: usize, sent: Duration, end: End) {
+        let mut seen = self.seen();
+        let took = self.started.elapsed().saturating_sub(sent);
+        seen.under_way[client] = None;
+        seen.events.push(Event { sent, took, end });
+    }
 }
 
 /// How a load goes.
@@ -100,7 +130,7 @@ impl Load {
         let shared = Arc::new(Shared {
             started: Instant::now(),
             is_over: AtomicBool::new(false),
-            events: Mutex::default(),
+            seen: Mutex::new(Seen { under_way: vec![None; plan.cast.members.len()], ..Seen::default() }),
         });
         let clients = (0..plan.cast.members.len())
             .map(|number| {
@@ -118,16 +148,22 @@ impl Load {
         self.shared.started.elapsed()
     }
 
-    /// What happened so far, in no order.
+    /// The moment, after the start, up to which all that was sent has ended: [`Load::events`] called later has it all.
+    pub fn settled(&self) -> Duration {
+        let seen = self.shared.seen();
+        seen.under_way.iter().flatten().copied().fold(self.now(), Duration::min)
+    }
+
+    /// What has ended so far, in no order.
     pub fn events(&self) -> Vec<Event> {
-        self.shared.events.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.seen().events.clone()
     }
 
     /// Ends it when the last answers have come.
     pub fn end(self) -> (Vec<Event>, Vec<Known>) {
         self.shared.is_over.store(true, Ordering::Relaxed);
         let known = self.clients.into_iter().flat_map(|client| client.join().expect("a client")).collect();
-        let events = std::mem::take(&mut *self.shared.events.lock().unwrap_or_else(PoisonError::into_inner));
+        let events = std::mem::take(&mut self.shared.seen().events);
         (events, known)
     }
 }
@@ -168,11 +204,9 @@ impl Client {
 
     fn run(mut self, shared: &Shared) -> Vec<Known> {
         while !shared.is_over.load(Ordering::Relaxed) {
-            let sent = shared.started.elapsed();
+            let sent = shared.sends(self.number);
             let end = self.ask();
-            let took = shared.started.elapsed().saturating_sub(sent);
-            let event = Event { sent, took, end };
-            shared.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
+            shared.ended(self.number, sent, end);
             std::thread::sleep(self.plan.think);
         }
         let Self { plan, number, own, guests, .. } = self;

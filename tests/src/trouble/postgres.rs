@@ -7,9 +7,12 @@ use serde_json::json;
 use super::proxy::Mode;
 use super::stage::Stage;
 use super::{Fault, Records, Struck, plain};
+use crate::patience;
 
 /// The disk of the fault that fills it, in MiB.
 pub(super) const ROOM: u32 = 32;
+/// Longer than anything takes that is not stuck.
+const MINUTE: Duration = Duration::from_secs(60);
 /// Seconds that requests under way get where they never end.
 const GRACE: u64 = 2;
 
@@ -22,10 +25,7 @@ pub(super) fn faults() -> Vec<Fault> {
         }),
         plain("connections-cut", "all connections ended by pg_terminate_backend, five times a second", cut),
         Fault { records: Records::SmallRoom, ..full },
-        Fault {
-            is_unnoticed: false,
-            ..plain("row-locked", "another transaction holds one of the images", hold_image)
-        },
+        plain("row-locked", "another transaction holds one of the images", hold_image),
         plain("pool-exhausted", "every connection of the pool waits: the tables are locked", exhaust_pool),
         Fault {
             records: Records::Pair,
@@ -88,7 +88,7 @@ fn black_hole(stage: &Stage<'_>) -> Struck {
     let replica = stage.take(1);
     let told = Instant::now();
     replica.process().signal("TERM");
-    let status = replica.process().ended_within(Duration::from_secs(GRACE + 8));
+    let status = replica.process().ended_within(Duration::from_secs(60));
     let took = told.elapsed();
     struck
         .must(status == Some(0), || format!("told to stop, a replica ended with {status:?} after {took:?}"));
@@ -177,27 +177,36 @@ fn fill_disk(stage: &Stage<'_>) -> Struck {
     struck
 }
 
+/// Until it is told to let go, so that whatever is answered before was answered while the image was held.
 fn hold_image(stage: &Stage<'_>) -> Struck {
     let mut struck = Struck::default();
     let image = stage.images().remove(0);
-    let (id, lock) = (image.trim_start_matches("/v2/images/"), stage.lengths.lock.as_secs_f64());
-    let hold = format!("SELECT id FROM images WHERE id = '{id}' FOR UPDATE; SELECT pg_sleep({lock})");
-    let token = &stage.ground.cast.owner.token;
+    let id = image.trim_start_matches("/v2/images/");
+    let hold = format!(
+        "SELECT id FROM images WHERE id = '{id}' FOR UPDATE; \
+         DO $$ BEGIN WHILE NOT EXISTS (SELECT 1 FROM released) LOOP PERFORM pg_sleep(0.1); END LOOP; END $$"
+    );
+    let is_held = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%FROM released%' \
+                   AND wait_event = 'PgSleep' AND datname = current_database()";
+    let database = stage.database;
+    database.query("CREATE TABLE released (at timestamp)");
     std::thread::scope(|scope| {
-        scope.spawn(|| stage.database.query(&hold));
-        let until = Instant::now() + stage.lengths.lock;
-        std::thread::sleep(Duration::from_millis(200));
-        // Whoever only looks at it waits for nobody.
-        while Instant::now() + Duration::from_millis(500) < until {
-            let asked = Instant::now();
-            let status =
-                stage.ask(0, "GET", &image, token, None).map(|reply| reply.status).unwrap_or_default();
-            let took = asked.elapsed();
-            struck.must(status == 200 && took < Duration::from_secs(2), || {
-                format!("a look at a held image is answered {status} after {took:?}")
-            });
+        scope.spawn(|| database.query(&hold));
+        let held = patience::within(MINUTE, || (database.query(is_held) == ["1"]).then_some(Instant::now()));
+        struck.must(held.is_some(), || "the image could not be held".to_owned());
+        // Whoever only looks at it waits for nobody, least of all for the end of this.
+        let begun = held.unwrap_or_else(Instant::now);
+        let mut looks = 0;
+        while begun.elapsed() < stage.lengths.lock || looks == 0 && begun.elapsed() < MINUTE {
+            let token = &stage.ground.cast.owner.token;
+            let status = stage.ask(0, "GET", &image, token, None).map_or(0, |reply| reply.status);
+            struck.must(status == 200, || format!("a look at a held image is answered {status}"));
+            looks += usize::from(status == 200);
             std::thread::sleep(Duration::from_millis(100));
         }
+        struck.must(looks > 0, || "nobody could look at a held image".to_owned());
+        struck.notes.push(format!("{looks} looks at the held image were answered"));
+        database.query("INSERT INTO released VALUES (now())");
     });
     struck
 }

@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use super::PATIENCE;
 use super::front::Front;
+pub use super::lengths::Lengths;
 use super::load::Cast;
 use super::proxy::Proxy;
 use super::wire::{Ask, Reply, Wire};
@@ -18,53 +20,6 @@ use crate::keystone::Keystone;
 use crate::patience;
 use crate::postgres::{Database, Postgres, free_port};
 use crate::vitrine::{Launch, Vitrine, executable, said};
-
-/// How long the parts of one fault take.
-#[derive(Clone, Copy, Debug)]
-pub struct Lengths {
-    /// Of steady load before the strike.
-    pub steady: Duration,
-    /// Of most faults.
-    pub fault: Duration,
-    /// Of a lock on an image.
-    pub lock: Duration,
-    /// The service's own `deadline`, in seconds.
-    pub deadline: u64,
-    /// How long after it an answer may be seen, in seconds: clients and services wait for a processor as well.
-    pub lateness: f64,
-    /// How long recovery may take.
-    pub patience: Duration,
-    /// How many connections are idle.
-    pub idle: usize,
-}
-
-impl Lengths {
-    /// For a document.
-    pub fn full() -> Self {
-        Self {
-            steady: Duration::from_secs(4),
-            fault: Duration::from_secs(6),
-            lock: Duration::from_secs(30),
-            deadline: 30,
-            lateness: 1.0,
-            patience: Duration::from_secs(60),
-            idle: 2000,
-        }
-    }
-
-    /// For a test.
-    pub fn short() -> Self {
-        Self {
-            steady: Duration::from_millis(1200),
-            fault: Duration::from_millis(1500),
-            lock: Duration::from_secs(3),
-            deadline: 8,
-            lateness: 2.0,
-            patience: Duration::from_secs(60),
-            idle: 2000,
-        }
-    }
-}
 
 /// What several faults in a row share.
 pub struct Ground {
@@ -190,16 +145,19 @@ impl<'a> Stage<'a> {
         let launch = Vitrine::serve_as_it_is(url, &self.ground.keystone)
             .with("VITRINE_LISTEN", &self.addresses[number].to_string())
             .with("VITRINE_KEYSTONE__AUTH_URL", &format!("http://{}/v3", self.keystone.address()))
+            // Where nothing is wrong with Keystone it may be slow: one process of Python on a busy machine.
+            .with("VITRINE_KEYSTONE__TIMEOUT", "20")
             .with("VITRINE_DEADLINE", &self.lengths.deadline.to_string())
             .with("VITRINE_LIMITS__MEMBERS_PER_IMAGE", "-1")
-            .with("VITRINE_SHUTDOWN__DRAIN", "1")
+            // So long that the front asks several times, though the machine may keep it from asking for a while.
+            .with("VITRINE_SHUTDOWN__DRAIN", "3")
             .with("VITRINE_LOG__LEVEL", "info,vitrine::request=error");
         let launch =
             self.setting.variables.iter().fold(launch, |launch, (name, value)| launch.with(name, value));
         // An older program does not know every key of this one, and stops at those that it does not know.
         let launch = match &self.setting.older {
             Some(older) if !self.is_new.load(Ordering::Relaxed) => {
-                launch.of(older).without("VITRINE_SHUTDOWN__DRAIN")
+                launch.of(older).without("VITRINE_SHUTDOWN__DRAIN").without("VITRINE_KEYSTONE__TIMEOUT")
             }
             Some(_) | None => launch,
         };
@@ -263,7 +221,7 @@ impl<'a> Stage<'a> {
     /// New shared images of the owner's, by path.
     ///
     /// # Panics
-    /// When one cannot be made.
+    /// When one cannot be made in a minute.
     pub fn make_images(&self, count: usize) -> Vec<String> {
         self.make_images_like(&poster(), count)
     }
@@ -271,9 +229,10 @@ impl<'a> Stage<'a> {
     /// The same, as this body of a creation says.
     ///
     /// # Panics
-    /// When one cannot be made.
+    /// When one cannot be made in a minute.
     pub fn make_images_like(&self, body: &serde_json::Value, count: usize) -> Vec<String> {
-        (0..count).map(|_| self.try_make_image(body).expect("a new image")).collect()
+        let limit = Duration::from_secs(60);
+        (0..count).map(|_| patience::until("a new image", limit, || self.try_make_image(body))).collect()
     }
 
     fn try_make_image(&self, body: &serde_json::Value) -> Option<String> {
@@ -303,7 +262,7 @@ impl<'a> Stage<'a> {
         token: &str,
         body: Option<&str>,
     ) -> std::io::Result<Reply> {
-        let patience = Duration::from_secs(self.lengths.deadline + 5);
+        let patience = Duration::from_secs(self.lengths.deadline + PATIENCE);
         Wire::to(self.addresses[number], patience).ask(&Ask { method, path, token, body })
     }
 
@@ -374,6 +333,17 @@ impl<'a> Stage<'a> {
         wrong.sort();
         wrong.dedup();
         wrong
+    }
+}
+
+impl Drop for Stage<'_> {
+    /// Both are told to end before anybody waits for one of them.
+    fn drop(&mut self) {
+        for replica in &self.replicas {
+            if let Some(replica) = &*replica.lock().unwrap_or_else(PoisonError::into_inner) {
+                replica.process().signal("TERM");
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::stage::{Lengths, Setting, Stage};
-use super::{Fault, Records, Struck, plain, small_pool};
+use super::{Fault, Records, Struck, plain, small_pool, unnoticed};
 use crate::postgres::Database;
 use crate::vitrine::older;
 
@@ -18,10 +18,7 @@ pub(super) fn faults() -> Vec<Fault> {
         "an older program serves; this one migrates under load, and replaces it replica by replica",
         exchange,
     );
-    vec![
-        Fault { is_unnoticed: true, ..expanded },
-        Fault { records: Records::Older, setting: with_older, ..versions },
-    ]
+    vec![unnoticed(expanded), Fault { records: Records::Older, setting: with_older, ..versions }]
 }
 
 fn with_older(_: &Database<'_>, _: &Path, _: Lengths) -> Setting {
@@ -29,7 +26,7 @@ fn with_older(_: &Database<'_>, _: &Path, _: Lengths) -> Setting {
 }
 
 /// What a later release might add: a column with a default, a table, an index. Its mark is a later version than any.
-const EXPAND: &str = "SET lock_timeout = '2s'; BEGIN; \
+const EXPAND: &str = "SET lock_timeout = '20s'; BEGIN; \
     ALTER TABLE image_members ADD COLUMN later text NOT NULL DEFAULT 'nothing'; \
     CREATE TABLE later_things (id bigint PRIMARY KEY); \
     INSERT INTO __diesel_schema_migrations (version) VALUES ('9001'); COMMIT";
@@ -42,9 +39,7 @@ fn expand(stage: &Stage<'_>) -> Struck {
     stage.database.query("CREATE INDEX CONCURRENTLY later_index ON image_members (later)");
     std::thread::sleep(stage.lengths.fault / 2);
     // A replica of this release is started anew, as when its node is drained in the middle of the roll-out.
-    let replica = stage.take(1);
-    replica.stop();
-    stage.start(1);
+    super::replicas::exchange_one(stage, 1, &mut struck);
     std::thread::sleep(stage.lengths.fault / 2);
     // After a removal it must not start.
     stage.database.query(CONTRACT);

@@ -51,7 +51,7 @@ impl Wire {
         let mut stream = match self.stream.take().filter(is_open) {
             Some(stream) => stream,
             None => {
-                let stream = TcpStream::connect_timeout(&self.address, Duration::from_secs(1))?;
+                let stream = TcpStream::connect_timeout(&self.address, self.patience)?;
                 stream.set_nodelay(true)?;
                 stream.set_read_timeout(Some(self.patience))?;
                 stream.set_write_timeout(Some(self.patience))?;

@@ -70,7 +70,7 @@ fn a_hundred_kills_lose_no_event_and_what_came_twice_is_marked() {
             let victim = random.usize(..2);
             let killed = servers[victim].take().expect("a server that runs");
             killed.process().signal("KILL");
-            assert_eq!(killed.process().ended_within(Duration::from_secs(10)), Some(128 + 9));
+            assert_eq!(killed.process().ended_within(Duration::from_secs(60)), Some(128 + 9));
             drop(killed);
             servers[victim] = Some(server(victim));
         }
