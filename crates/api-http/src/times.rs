@@ -81,7 +81,7 @@ mod tests {
 
     const DEADLINE: Duration = Duration::from_millis(120);
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn what_was_waited_for_before_counts_and_a_body_does_not() {
         let (waited, put_off_by) = (Duration::from_millis(20), Duration::from_secs(5));
         let left = reckoned(async {
@@ -94,7 +94,7 @@ mod tests {
         assert_eq!(left.await, put_off_by);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn a_change_that_is_being_made_is_waited_for_to_the_deadline_and_no_longer() {
         let began = Instant::now();
         let given_up = change_within(Times::of(DEADLINE), &Permit::default(), pending::<()>()).await;

@@ -16,7 +16,10 @@ use testbed::{Database, Postgres, patience};
 
 fn with_an_image(database: &Database<'_>) -> (DieselStore, Image) {
     let mut config = Config::parse(database.url()).expect("a URL");
-    config.lock_timeout = Duration::from_secs(20);
+    // Whoever waits here waits for a test that a busy machine may keep waiting.
+    config.lock_timeout = Duration::from_secs(120);
+    config.statement_timeout = Duration::from_secs(120);
+    config.idle_in_transaction_timeout = Duration::from_secs(120);
     migrate(&config, &mut |_| ()).expect("a schema");
     let store = DieselStore::open(&config).expect("a store");
     let image = an_image("owner");
@@ -35,7 +38,7 @@ fn whoever_waited_for_an_image_sees_who_was_added_meanwhile() {
             let mut second = store.begin(image.id, &cause(0)).expect("a change");
             second.sharing(Some(&project("p")), &project("p")).expect("a look").expect("the image")
         });
-        patience::until("the second to wait for the image", Duration::from_secs(15), || {
+        patience::until("the second to wait for the image", Duration::from_secs(60), || {
             let waiting = database.query(
                 "SELECT count(*) FROM pg_stat_activity \
                  WHERE datname = current_database() AND wait_event_type = 'Lock'",

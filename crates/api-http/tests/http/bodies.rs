@@ -205,7 +205,7 @@ fn a_body_far_over_the_limit_is_a_413_that_says_whether_it_ends_the_connection()
 
 #[test]
 fn a_body_that_does_not_arrive_in_time_is_a_408() {
-    let served = Served::with(|setup| setup.settings.deadline = std::time::Duration::from_millis(100));
+    let served = Served::with(|setup| setup.settings.deadline = std::time::Duration::from_secs(2));
     let image = served.image("owner", |_| {});
     let members = format!("/v2/images/{image}/members");
     let mut bytes = served.member_of("owner").ask("POST", &members).body(r#"{"member":"slow"}"#).bytes();

@@ -7,9 +7,16 @@ use core_domain::tokens::Tokens;
 
 use crate::stand_in::{Reply, StandIn, Verdict, eventually, shown, token, verdict, verdicts};
 
+/// A stand-in, and time that passes only by being put forward: what is remembered is so for less than a minute.
+fn still() -> StandIn {
+    let stand_in = StandIn::start();
+    stand_in.hands.stop();
+    stand_in
+}
+
 #[tokio::test]
 async fn a_token_that_is_remembered_costs_no_call() {
-    let stand_in = StandIn::start();
+    let stand_in = still();
     let keystone = stand_in.keystone();
     let token = token("alice");
     stand_in.admit(&token);
@@ -21,7 +28,7 @@ async fn a_token_that_is_remembered_costs_no_call() {
 
 #[tokio::test]
 async fn keystone_is_asked_again_when_the_time_to_live_is_over() {
-    let stand_in = StandIn::start();
+    let stand_in = still();
     let keystone = stand_in.keystone();
     let token = token("alice");
     stand_in.admit(&token);
@@ -39,7 +46,7 @@ async fn keystone_is_asked_again_when_the_time_to_live_is_over() {
 #[tokio::test]
 async fn no_entry_outlives_its_token_by_keystones_clock() {
     for ahead in [TimeDelta::zero(), TimeDelta::hours(1), TimeDelta::hours(-1)] {
-        let stand_in = StandIn::start();
+        let stand_in = still();
         stand_in.realm(|realm| realm.ahead = ahead);
         let keystone = stand_in.keystone();
         let token = token("alice");
@@ -56,7 +63,7 @@ async fn no_entry_outlives_its_token_by_keystones_clock() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_requests_with_one_cold_token_make_one_call() {
-    let stand_in = StandIn::start();
+    let stand_in = still();
     let keystone = stand_in.keystone();
     let token = token("alice");
     stand_in.admit(&token);
@@ -73,7 +80,7 @@ async fn a_thousand_requests_with_one_cold_token_make_one_call() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_uses_of_one_bad_token_make_one_call() {
-    let stand_in = StandIn::start();
+    let stand_in = still();
     let keystone = stand_in.keystone();
     let token = token("mallory");
     for _ in 0..500 {
@@ -86,7 +93,7 @@ async fn a_thousand_uses_of_one_bad_token_make_one_call() {
 
 #[tokio::test]
 async fn a_project_that_is_enabled_again_works_within_ten_seconds() {
-    let stand_in = StandIn::start();
+    let stand_in = still();
     let keystone = stand_in.keystone();
     let token = token("alice");
     assert_eq!(verdict(&keystone, &token).await, Verdict::Rejected);
@@ -98,7 +105,7 @@ async fn a_project_that_is_enabled_again_works_within_ten_seconds() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_flood_of_bad_tokens_evicts_no_good_entry() {
-    let stand_in = StandIn::start();
+    let stand_in = still();
     let mut config = stand_in.config();
     (config.token_cache_entries, config.rejected_cache_entries) = (1_000, 1_000);
     let keystone = stand_in.keystone_with(&config);
@@ -117,7 +124,7 @@ async fn a_flood_of_bad_tokens_evicts_no_good_entry() {
 
 #[tokio::test]
 async fn an_outage_is_shared_by_those_who_wait_and_forgotten_then() {
-    let stand_in = StandIn::start();
+    let stand_in = still();
     let keystone = stand_in.keystone();
     let token = token("alice");
     stand_in.admit(&token);
@@ -141,7 +148,7 @@ async fn an_outage_is_shared_by_those_who_wait_and_forgotten_then() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_does_not_fail_those_who_wait_for_the_same_answer() {
-    let stand_in = StandIn::start();
+    let stand_in = still();
     let keystone = stand_in.keystone();
     let token = token("alice");
     stand_in.admit(&token);
@@ -167,7 +174,7 @@ async fn a_client_that_goes_away_does_not_fail_those_who_wait_for_the_same_answe
 
 #[tokio::test]
 async fn a_token_in_steady_use_is_asked_about_behind_its_users_backs() {
-    let stand_in = StandIn::start();
+    let stand_in = still();
     let keystone = stand_in.keystone();
     let token = token("alice");
     stand_in.admit(&token);
@@ -186,7 +193,7 @@ async fn a_token_in_steady_use_is_asked_about_behind_its_users_backs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_who_use_an_old_entry_make_one_call_and_wait_for_none() {
-    let stand_in = StandIn::start();
+    let stand_in = still();
     let keystone = stand_in.keystone();
     let token = token("alice");
     stand_in.admit(&token);
@@ -206,7 +213,7 @@ async fn many_who_use_an_old_entry_make_one_call_and_wait_for_none() {
 
 #[tokio::test]
 async fn a_rejection_that_nobody_waited_for_counts_at_once() {
-    let stand_in = StandIn::start();
+    let stand_in = still();
     let keystone = stand_in.keystone();
     let token = token("alice");
     stand_in.admit(&token);
@@ -221,7 +228,7 @@ async fn a_rejection_that_nobody_waited_for_counts_at_once() {
 
 #[tokio::test]
 async fn a_keystone_that_fails_behind_the_back_is_asked_seldom_and_harms_nobody() {
-    let stand_in = StandIn::start();
+    let stand_in = still();
     let keystone = stand_in.keystone();
     let token = token("alice");
     stand_in.admit(&token);
@@ -238,7 +245,7 @@ async fn a_keystone_that_fails_behind_the_back_is_asked_seldom_and_harms_nobody(
 
 #[tokio::test]
 async fn the_powerful_are_asked_about_every_minute_whatever_the_time_to_live() {
-    let stand_in = StandIn::start();
+    let stand_in = still();
     let mut config = stand_in.config();
     config.token_cache_ttl = Duration::from_secs(300);
     let keystone = stand_in.keystone_with(&config);

