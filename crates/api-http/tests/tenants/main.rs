@@ -5,6 +5,7 @@
 //! told is exactly what there is. The seed is printed; `VITRINE_TENANTS_SEED` repeats a run. The calls go to records in memory,
 //! and to Postgres: there 10,000 of them, as `VITRINE_TENANTS_CALLS` says otherwise.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it was surprised")]
+#![allow(clippy::print_stdout, reason = "the seed of a run is for whoever repeats it")]
 
 mod model;
 
