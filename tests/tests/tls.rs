@@ -174,7 +174,7 @@ async fn files_that_cannot_be_used_change_nothing_and_the_log_says_what_is_wrong
 /// The beginning of a hello, and nothing more; some say nothing at all.
 fn never_shaking_hands(address: SocketAddr, number: usize) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         stream.write_all(&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01]).unwrap();
     }
     stream
