@@ -21,16 +21,15 @@ pub(super) fn is_known(connection: &mut Connection, name: &str) -> Result<bool, 
     connection.run(|any| diesel::select(exists(event_sinks::table.find(name))).get_result(any))
 }
 
-/// A sink that nobody leased before: told of what has no place yet, and of nothing that has one.
+/// A sink that nobody leased before: told of what has no place yet, and of nothing that has one. For the first sink of all,
+/// what can be seen gets places here, the whole history, however old: a number would be no bound, as a change under way
+/// may have a smaller one than another that was committed.
 pub(super) fn begin(connection: &mut Connection, name: &str) -> Result<(), Fault> {
     connection.transaction(|connection| {
         let (_, first) = place::hold(connection)?;
         if first.is_none() {
             connection.run(|any| {
-                let next = sql::<diesel::sql_types::Nullable<BigInt>>(
-                    "(SELECT coalesce(max(number), 0) + 1 FROM events)",
-                );
-                diesel::update(event_order::table).set(event_order::first_number.eq(next)).execute(any)
+                diesel::update(event_order::table).set(event_order::first_number.eq(Some(0_i64))).execute(any)
             })?;
         }
         let last = place::give(connection)?;
