@@ -207,7 +207,7 @@ fn member(event: &Event) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use core_domain::{
-        store::Store as _,
+        store::Store,
         testing::{
             builders::{an_image, cause},
             memory::MemoryStore,
@@ -221,11 +221,12 @@ mod tests {
     /// More dead letters than two pages have.
     fn with_letters() -> MemoryStore {
         let store = MemoryStore::default();
+        let records: &dyn Store = &store;
         let life = Duration::from_secs(600);
         let lease = store.lease(SINK, "one", life).expect("an answer").expect("the lease");
         for _ in 0..=2 * PAGE {
             let image = an_image("owner");
-            store.write(image.id, &cause(1), |tx| tx.insert_image(&image)).expect("a write");
+            records.write(image.id, &cause(1), |tx| tx.insert_image(&image)).expect("a write");
         }
         for delivery in store.claim(&lease, 3 * PAGE).expect("an answer").expect("the lease") {
             assert!(store.bury(&lease, delivery.place, "why").expect("an answer"));
