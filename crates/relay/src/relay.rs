@@ -95,6 +95,7 @@ impl Relay {
                 held: None,
                 resting_until: None,
                 sink_away: Away::default(),
+                refusals: 0,
                 records_away: Away::default(),
                 counted: None,
             };
@@ -151,6 +152,8 @@ struct Work {
     /// The lease is left to others until then.
     resting_until: Option<Instant>,
     sink_away: Away,
+    /// How often in a row the sink would not have the event whose turn it is.
+    refusals: u32,
     records_away: Away,
     counted: Option<Instant>,
 }
@@ -324,12 +327,19 @@ impl Work {
         if back.is_some() {
             tracing::info!(sink = self.name, "the sink is back; events are told");
         }
+        let refusals = std::mem::take(&mut self.refusals);
         match failure {
             None => Duration::ZERO,
+            // A sink that is away stays so until it takes something. The next event is tried at once: if it is hopeless
+            // too, a long backlog is worked off, and if not, the wait goes on where it was.
             Some(Failure::Hopeless(why)) => {
                 held.hopeless = held.waiting.pop_front().map(|delivery| (delivery.place, why));
-                self.sink_away.is_back();
                 Duration::ZERO
+            }
+            Some(Failure::Refused(why)) => {
+                tracing::debug!(sink = self.name, why, "the sink refuses an event");
+                self.refusals = if done > 0 { 1 } else { refusals.saturating_add(1) };
+                pace::after_failure(self.refusals, self.pace.longest_wait)
             }
             Some(Failure::Away(why)) => {
                 if self.sink_away.failed() {

@@ -86,6 +86,8 @@ impl Told {
 pub enum Failure {
     /// The sink cannot be told now; it may later.
     Away(String),
+    /// The sink answers, and will not have the first event that is not done. Asked again soon it may.
+    Refused(String),
     /// The sink cannot be told of the first event that is not done, ever; of others it may.
     Hopeless(String),
 }

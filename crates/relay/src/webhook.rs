@@ -1,6 +1,6 @@
 //! Webhooks: an address that is called for each event, with a signature.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::{digest, hmac};
 use chrono::Utc;
@@ -26,6 +26,11 @@ use crate::{
 const MOST: usize = 8;
 /// An answer that says «not so» is asked for so often, over some four seconds, before the event becomes a dead letter.
 const TRIES: u32 = 5;
+/// Whoever has not asked for so long does not know whether the address answered another server meanwhile.
+const STALE: Duration = Duration::from_secs(600);
+/// An address that several events found silent is not asked for another one that is too old within this time: where
+/// nobody answers at all, each try lasts to the end of its patience.
+const ASKED_LATELY: Duration = Duration::from_secs(5);
 /// Shorter secrets can be guessed.
 const SHORTEST_SECRET: usize = 16;
 /// More of an answer is not read.
@@ -41,8 +46,31 @@ pub struct Webhook {
     patience: Duration,
     client: Client,
     runtime: Runtime,
-    /// The event that was tried last, and how often.
-    trying: (Uuid, u32),
+    trying: Trying,
+    silence: Option<Silence>,
+}
+
+/// The event that was tried last.
+#[derive(Default)]
+struct Trying {
+    event: Uuid,
+    /// How often it was tried.
+    attempts: u32,
+    /// How many of the last answers, in a row, said «not so».
+    refusals: u32,
+}
+
+/// The address has not taken anything for a while, and the last answers were «not now», or none.
+struct Silence {
+    since: Instant,
+    /// The last try.
+    asked: Instant,
+    /// The event that was tried then.
+    event: Uuid,
+    /// Whether it is the address: another event than the first found it silent too.
+    is_for_several: bool,
+    /// The last answer.
+    why: String,
 }
 
 /// What an answer means.
@@ -87,7 +115,8 @@ impl Webhook {
             patience,
             client,
             runtime,
-            trying: (Uuid::nil(), 0),
+            trying: Trying::default(),
+            silence: None,
         })
     }
 
@@ -143,14 +172,45 @@ impl Webhook {
     }
 
     /// What it means that an event was not taken.
-    fn failure(&self, event: &Event, answer: Answer, attempt: u32) -> Option<Failure> {
+    fn failure(&mut self, event: &Event, answer: Answer) -> Option<Failure> {
         match answer {
-            Answer::Taken => None,
+            Answer::Taken => {
+                self.silence = None;
+                None
+            }
             Answer::Gone(why) => Some(Failure::Hopeless(why)),
-            Answer::Refused(why) if attempt >= TRIES => Some(Failure::Hopeless(why)),
-            Answer::Later(why) if attempt >= TRIES && self.is_too_old(event) => Some(Failure::Hopeless(why)),
-            Answer::Refused(why) | Answer::Later(why) => Some(Failure::Away(why)),
+            Answer::Refused(why) => {
+                self.trying.refusals += 1;
+                let is_last = self.trying.refusals >= TRIES;
+                Some(if is_last { Failure::Hopeless(why) } else { Failure::Refused(why) })
+            }
+            Answer::Later(why) => {
+                self.trying.refusals = 0;
+                let is_known = self.is_silent_for(event.id, &why) > self.patience;
+                let is_last = (is_known || self.trying.attempts >= TRIES) && self.is_too_old(event);
+                Some(if is_last { Failure::Hopeless(why) } else { Failure::Away(why) })
+            }
         }
+    }
+
+    /// Keeps in mind that the address was silent for this event too; for how long it has been.
+    fn is_silent_for(&mut self, event: Uuid, why: &str) -> Duration {
+        let now = Instant::now();
+        let known = self.silence.take().filter(|silence| now.duration_since(silence.asked) < STALE);
+        let since = known.as_ref().map_or(now, |silence| silence.since);
+        let is_for_several = known.is_some_and(|silence| silence.is_for_several || silence.event != event);
+        self.silence = Some(Silence { since, asked: now, event, is_for_several, why: why.to_owned() });
+        now.duration_since(since)
+    }
+
+    /// Why an event that is too old need not be tried: others just found that nobody has answered for all the patience.
+    fn is_hopeless(&self, event: &Event) -> Option<Failure> {
+        let silence = self.silence.as_ref().filter(|silence| {
+            silence.is_for_several
+                && silence.asked.elapsed() < ASKED_LATELY
+                && silence.asked.duration_since(silence.since) > self.patience
+        })?;
+        self.is_too_old(event).then(|| Failure::Hopeless(silence.why.clone()))
     }
 
     fn is_too_old(&self, event: &Event) -> bool {
@@ -172,11 +232,16 @@ impl Sink for Webhook {
             if time.is_up() {
                 return Told { done, tried: done, failure: None };
             }
-            let id = delivery.event.id;
-            let attempt = if self.trying.0 == id { self.trying.1.saturating_add(1) } else { 1 };
-            self.trying = (id, attempt);
-            let answer = self.call(delivery, attempt, time.left());
-            if let Some(failure) = self.failure(&delivery.event, answer, attempt) {
+            if let Some(failure) = self.is_hopeless(&delivery.event) {
+                return Told { done, tried: done, failure: Some(failure) };
+            }
+            let event = delivery.event.id;
+            if self.trying.event != event {
+                self.trying = Trying { event, ..Trying::default() };
+            }
+            self.trying.attempts = self.trying.attempts.saturating_add(1);
+            let answer = self.call(delivery, self.trying.attempts, time.left());
+            if let Some(failure) = self.failure(&delivery.event, answer) {
                 return Told { done, tried: done + 1, failure: Some(failure) };
             }
         }

@@ -73,8 +73,8 @@ impl Outbox for DieselStore {
         })
     }
 
-    fn dead_letters(&self, sink: &str, most: usize) -> Result<Vec<DeadLetter>> {
-        self.tell(|connection| dead_letters::list(connection, sink, most))
+    fn dead_letters_after(&self, sink: &str, number: i64, most: usize) -> Result<Vec<DeadLetter>> {
+        self.tell(|connection| dead_letters::list(connection, sink, number, most))
     }
 
     fn exhume(&self, sink: &str, number: i64) -> Result<bool> {

@@ -1,6 +1,6 @@
 //! `vitrine dead-letters`: what sinks could not be told of.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use clap::Subcommand;
 use core_domain::{
@@ -17,8 +17,8 @@ use crate::{
     migrate, print,
 };
 
-/// How many letters are looked at.
-const MOST: usize = 10_000;
+/// How many letters are read at once.
+const PAGE: usize = 1000;
 /// How long somebody has to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -75,62 +75,59 @@ fn list(config: &Config, as_json: bool, sink: Option<&str>) -> Result<(), Failur
         Some(name) => vec![name.to_owned()],
         None => config.sinks()?.iter().map(|sink| sink.name().to_owned()).collect(),
     };
-    let mut text = String::new();
+    let mut is_empty = true;
     for name in &names {
-        for letter in letters(outbox.as_ref(), name)? {
-            text.push_str(&if as_json { machine(name, &letter) } else { person(name, &letter) });
-            text.push('\n');
-        }
+        each(outbox.as_ref(), name, &mut |letter| {
+            is_empty = false;
+            print(&format!("{}\n", if as_json { machine(name, &letter) } else { person(name, &letter) }))
+        })?;
     }
-    if text.is_empty() && !as_json {
-        text.push_str("There are no dead letters.\n");
-    }
-    print(&text)
+    if is_empty && !as_json { print("There are no dead letters.\n") } else { Ok(()) }
 }
 
 fn retry(which: &Which) -> Result<(), Failure> {
     let config = which.settings.config()?;
     let outbox = outbox(&config)?;
-    let letters = which.letters(outbox.as_ref())?;
     let mut sink = sink(&config, &which.sink)?;
-    for letter in letters {
+    which.each(outbox.as_ref(), &mut |letter| {
         let number = letter.event.number;
         let delivery = Delivery { place: 0, event: letter.event, again: true };
         let told = sink.tell(&[delivery], Time::of_one_try(PATIENCE));
         if told.done == 0 {
             let why = match told.failure {
-                Some(NotTold::Away(why) | NotTold::Hopeless(why)) => why,
+                Some(NotTold::Away(why) | NotTold::Refused(why) | NotTold::Hopeless(why)) => why,
                 None => "there was no time".to_owned(),
             };
             return Err(Failure::Other(format!("{number} could not be told and stays: {why}")));
         }
         exhume(outbox.as_ref(), &which.sink, number)?;
-        print(&format!("{number} told\n"))?;
-    }
-    Ok(())
+        print(&format!("{number} told\n"))
+    })
 }
 
 fn drop_them(which: &Which) -> Result<(), Failure> {
     let config = which.settings.config()?;
     let outbox = outbox(&config)?;
-    for letter in which.letters(outbox.as_ref())? {
+    which.each(outbox.as_ref(), &mut |letter| {
         exhume(outbox.as_ref(), &which.sink, letter.event.number)?;
-        print(&format!("{} dropped\n", letter.event.number))?;
-    }
-    Ok(())
+        print(&format!("{} dropped\n", letter.event.number))
+    })
 }
 
 impl Which {
-    fn letters(&self, outbox: &dyn Outbox) -> Result<Vec<DeadLetter>, Failure> {
-        let mut letters = letters(outbox, &self.sink)?;
-        if !self.all {
-            let is_there = |number: &&i64| !letters.iter().any(|letter| letter.event.number == **number);
-            if let Some(number) = self.numbers.iter().find(is_there) {
-                return Err(Failure::Other(format!("{} has no dead letter {number}", self.sink)));
-            }
-            letters.retain(|letter| self.numbers.contains(&letter.event.number));
+    /// Does it with each of them, by their numbers; with none, if one of those that were named is no dead letter.
+    fn each(&self, outbox: &dyn Outbox, deed: Deed<'_>) -> Result<(), Failure> {
+        if self.all {
+            return each(outbox, &self.sink, deed);
         }
-        Ok(letters)
+        let numbers: BTreeSet<i64> = self.numbers.iter().copied().collect();
+        let mut named = Vec::with_capacity(numbers.len());
+        for number in numbers {
+            let next = letters(outbox, &self.sink, number.saturating_sub(1), 1)?.pop();
+            let missing = || Failure::Other(format!("{} has no dead letter {number}", self.sink));
+            named.push(next.filter(|letter| letter.event.number == number).ok_or_else(missing)?);
+        }
+        named.into_iter().try_for_each(deed)
     }
 }
 
@@ -149,8 +146,24 @@ fn sink(config: &Config, name: &str) -> Result<Box<dyn Sink>, Failure> {
     found.map(|index| sinks.swap_remove(index)).ok_or_else(|| missing().into())
 }
 
-fn letters(outbox: &dyn Outbox, sink: &str) -> Result<Vec<DeadLetter>, Failure> {
-    outbox.dead_letters(sink, MOST).map_err(|error| Failure::other("cannot read the dead letters", error))
+/// What is done with a letter.
+type Deed<'a> = &'a mut dyn FnMut(DeadLetter) -> Result<(), Failure>;
+
+/// Does it with all letters of a sink, however many, until it fails with one.
+fn each(outbox: &dyn Outbox, sink: &str, deed: Deed<'_>) -> Result<(), Failure> {
+    let mut last = 0;
+    loop {
+        let letters = letters(outbox, sink, last, PAGE)?;
+        let Some(letter) = letters.last() else { return Ok(()) };
+        last = letter.event.number;
+        letters.into_iter().try_for_each(&mut *deed)?;
+    }
+}
+
+/// Those of events with greater numbers than this.
+fn letters(outbox: &dyn Outbox, sink: &str, number: i64, most: usize) -> Result<Vec<DeadLetter>, Failure> {
+    let letters = outbox.dead_letters_after(sink, number, most);
+    letters.map_err(|error| Failure::other("cannot read the dead letters", error))
 }
 
 fn exhume(outbox: &dyn Outbox, sink: &str, number: i64) -> Result<(), Failure> {
@@ -188,5 +201,61 @@ fn member(event: &Event) -> Option<&str> {
     match &event.change {
         Change::Image { .. } => None,
         Change::Member { project, .. } => Some(project.as_str()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core_domain::{
+        store::Store,
+        testing::{
+            builders::{an_image, cause},
+            memory::MemoryStore,
+        },
+    };
+
+    use super::*;
+
+    const SINK: &str = "webhook:host:1";
+
+    /// More dead letters than two pages have.
+    fn with_letters() -> MemoryStore {
+        let store = MemoryStore::default();
+        let records: &dyn Store = &store;
+        let life = Duration::from_secs(600);
+        let lease = store.lease(SINK, "one", life).expect("an answer").expect("the lease");
+        for _ in 0..=2 * PAGE {
+            let image = an_image("owner");
+            records.write(image.id, &cause(1), |tx| tx.insert_image(&image)).expect("a write");
+        }
+        for delivery in store.claim(&lease, 3 * PAGE).expect("an answer").expect("the lease") {
+            assert!(store.bury(&lease, delivery.place, "why").expect("an answer"));
+        }
+        store
+    }
+
+    fn which(numbers: &[i64]) -> Which {
+        let settings = Settings { config: None, listen: None, set: Vec::new() };
+        Which { settings, sink: SINK.to_owned(), numbers: numbers.to_vec(), all: numbers.is_empty() }
+    }
+
+    fn taken(store: &MemoryStore, which: &Which) -> Result<Vec<i64>, Failure> {
+        let mut numbers = Vec::new();
+        which.each(store, &mut |letter| {
+            numbers.push(letter.event.number);
+            exhume(store, SINK, letter.event.number)
+        })?;
+        Ok(numbers)
+    }
+
+    #[test]
+    fn all_are_all_however_many_and_each_is_found_by_its_number() {
+        let store = with_letters();
+        let last = i64::try_from(2 * PAGE + 1).expect("a number");
+        assert_eq!(taken(&store, &which(&[last, 7, 7])).expect("letters"), [7, last]);
+        let missing = taken(&store, &which(&[8, 7])).expect_err("7 was taken");
+        assert!(missing.to_string().contains("has no dead letter 7"), "{missing}");
+        assert_eq!(taken(&store, &which(&[])).expect("letters").len(), 2 * PAGE - 1);
+        assert_eq!(store.dead_letters(SINK, 1).expect("a look"), []);
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod audit;
+mod dead_address;
 mod rabbitmq;
 mod relay;
 mod some_events;

@@ -122,7 +122,7 @@ fn an_address_that_says_no_is_asked_five_times_and_one_that_is_gone_once() {
         receiver.answer(status);
         for attempt in 1..=tries {
             let why = format!("answered {status}");
-            let failure = if attempt == tries { Failure::Hopeless(why) } else { Failure::Away(why) };
+            let failure = if attempt == tries { Failure::Hopeless(why) } else { Failure::Refused(why) };
             let told = sink.tell(&deliveries[1..], time());
             assert_eq!(told.failure, Some(failure), "{status}, attempt {attempt}");
         }
@@ -130,6 +130,39 @@ fn an_address_that_says_no_is_asked_five_times_and_one_that_is_gone_once() {
         receiver.answer(200);
         sink.tell(&deliveries[..1], time());
     }
+}
+
+#[test]
+fn an_address_that_was_down_and_refuses_while_it_comes_back_is_asked_five_times_all_the_same() {
+    let receiver = Webhooks::new();
+    let deliveries = one_of_each();
+    let mut sink = sink(&receiver, AGES);
+    // Never five refusals in a row, however many tries there are.
+    for status in [503, 503, 503, 503, 503, 503, 404, 401, 404, 404, 502, 404, 404, 404, 404] {
+        receiver.answer(status);
+        let failure = sink.tell(&deliveries, time()).failure;
+        assert!(matches!(failure, Some(Failure::Away(_) | Failure::Refused(_))), "{status}: {failure:?}");
+    }
+    let last = receiver.calls().pop().unwrap();
+    assert_eq!(last.headers["x-vitrine-attempt"], "15");
+    receiver.answer(404);
+    assert_eq!(sink.tell(&deliveries, time()).failure, Some(Failure::Hopeless("answered 404".to_owned())));
+}
+
+#[test]
+fn an_old_event_is_tried_though_the_one_before_it_was_given_up() {
+    let receiver = Webhooks::new();
+    receiver.answer(500);
+    let deliveries = one_of_each();
+    let mut sink = sink(&receiver, Duration::from_millis(1));
+    let mut tries = 1;
+    while !matches!(sink.tell(&deliveries, time()).failure, Some(Failure::Hopeless(_))) {
+        tries += 1;
+    }
+    assert!(tries <= 5, "{tries}");
+    // It was the event, and not the address: the next one is taken.
+    receiver.answer(200);
+    assert_eq!(sink.tell(&deliveries[1..], time()), Told::all(5));
 }
 
 #[test]

@@ -37,12 +37,19 @@ pub(super) fn keep(connection: &mut Connection, sink: &str, place: i64, why: &st
     })
 }
 
-pub(super) fn list(connection: &mut Connection, sink: &str, most: usize) -> Result<Vec<DeadLetter>, Fault> {
+/// Those of events with greater numbers than this.
+pub(super) fn list(
+    connection: &mut Connection,
+    sink: &str,
+    number: i64,
+    most: usize,
+) -> Result<Vec<DeadLetter>, Fault> {
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let rows: Vec<(EventRow, String, NaiveDateTime)> = connection.run(|any| {
         event_dead_letters::table
             .inner_join(events::table)
             .filter(event_dead_letters::sink.eq(sink))
+            .filter(event_dead_letters::number.gt(number))
             .order_by(event_dead_letters::number)
             .limit(most)
             .select((EventRow::as_select(), event_dead_letters::why, event_dead_letters::at))

@@ -26,29 +26,41 @@ pub(super) fn give(connection: &mut Connection) -> Result<i64, Fault> {
     let (mut last, first) = hold(connection)?;
     let Some(first) = first else { return Ok(last) };
     loop {
-        let statement = format!(
-            "UPDATE events SET place = {last} + waiting.nth FROM (\
-                 SELECT number AS waiting_number, row_number() OVER (ORDER BY number) AS nth FROM (\
-                     SELECT number FROM events WHERE place IS NULL AND number >= {first} \
-                     ORDER BY number LIMIT {MOST}) AS first_ones) AS waiting \
-             WHERE events.number = waiting.waiting_number"
-        );
-        let given = connection.run(|any| match any {
-            AnyConnection::Postgres(postgres) => sql_query(statement).execute(postgres),
-            AnyConnection::Sqlite(sqlite) => sql_query(statement).execute(sqlite),
-        })?;
-        let given = i64::try_from(given).unwrap_or(0);
-        if given == 0 {
-            return Ok(last);
-        }
+        let given = give_after(connection, last, first)?;
         last += given;
-        connection.run(|any| {
-            diesel::update(event_order::table).set(event_order::last_place.eq(last)).execute(any)
-        })?;
         if given < MOST {
             return Ok(last);
         }
     }
+}
+
+/// Gives places to a few, so that nobody is kept waiting by many; whether there may be more.
+pub(super) fn give_to_some(connection: &mut Connection) -> Result<bool, Fault> {
+    let (last, first) = hold(connection)?;
+    let Some(first) = first else { return Ok(false) };
+    Ok(give_after(connection, last, first)? == MOST)
+}
+
+/// Gives places to the next, [`MOST`] at most, behind the last place that was given; answers how many.
+fn give_after(connection: &mut Connection, last: i64, first: i64) -> Result<i64, Fault> {
+    let statement = format!(
+        "UPDATE events SET place = {last} + waiting.nth FROM (\
+             SELECT number AS waiting_number, row_number() OVER (ORDER BY number) AS nth FROM (\
+                 SELECT number FROM events WHERE place IS NULL AND number >= {first} \
+                 ORDER BY number LIMIT {MOST}) AS first_ones) AS waiting \
+         WHERE events.number = waiting.waiting_number"
+    );
+    let given = connection.run(|any| match any {
+        AnyConnection::Postgres(postgres) => sql_query(statement).execute(postgres),
+        AnyConnection::Sqlite(sqlite) => sql_query(statement).execute(sqlite),
+    })?;
+    let given = i64::try_from(given).unwrap_or(0);
+    if given > 0 {
+        connection.run(|any| {
+            diesel::update(event_order::table).set(event_order::last_place.eq(last + given)).execute(any)
+        })?;
+    }
+    Ok(given)
 }
 
 /// How many events there are after this place, and the time of the first.

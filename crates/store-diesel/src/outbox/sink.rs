@@ -7,7 +7,7 @@ use core_domain::outbox::Lease;
 use diesel::{
     dsl::{case_when, exists, sql},
     prelude::*,
-    sql_types::{BigInt, Double},
+    sql_types::Double,
 };
 
 use super::{now, place};
@@ -21,18 +21,17 @@ pub(super) fn is_known(connection: &mut Connection, name: &str) -> Result<bool, 
     connection.run(|any| diesel::select(exists(event_sinks::table.find(name))).get_result(any))
 }
 
-/// A sink that nobody leased before: told of what has no place yet, and of nothing that has one.
+/// A sink that nobody leased before: told of what has no place yet, and of nothing that has one. For the first sink of all,
+/// what can be seen gets places here, the whole history, however old: a number would be no bound, as a change under way
+/// may have a smaller one than another that was committed.
 pub(super) fn begin(connection: &mut Connection, name: &str) -> Result<(), Fault> {
+    connection.run(|any| {
+        diesel::update(event_order::table.filter(event_order::first_number.is_null()))
+            .set(event_order::first_number.eq(Some(0_i64)))
+            .execute(any)
+    })?;
+    while connection.transaction(place::give_to_some)? {}
     connection.transaction(|connection| {
-        let (_, first) = place::hold(connection)?;
-        if first.is_none() {
-            connection.run(|any| {
-                let next = sql::<diesel::sql_types::Nullable<BigInt>>(
-                    "(SELECT coalesce(max(number), 0) + 1 FROM events)",
-                );
-                diesel::update(event_order::table).set(event_order::first_number.eq(next)).execute(any)
-            })?;
-        }
         let last = place::give(connection)?;
         if is_known(connection, name)? {
             return Ok(());

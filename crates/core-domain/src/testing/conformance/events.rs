@@ -254,6 +254,8 @@ pub(super) fn a_dead_letter_is_kept_until_it_is_taken_away(records: &dyn Records
     assert_eq!(next.iter().map(|event| event.image).collect::<Vec<_>>(), [good.id]);
     assert_eq!(records.forget(at(1_000_000_000), &["sink"], ALL).expect("an answer"), 1);
     assert_eq!(records.dead_letters("sink", ALL).expect("a look"), letters);
+    let after = |number| records.dead_letters_after("sink", number, ALL).expect("a look");
+    assert_eq!((after(first.event.number - 1), after(first.event.number)), (letters, Vec::new()));
     assert!(!records.exhume("other", first.event.number).expect("an answer"));
     assert!(records.exhume("sink", first.event.number).expect("an answer"));
     assert!(!records.exhume("sink", first.event.number).expect("an answer"));

@@ -128,14 +128,14 @@ impl Outbox for MemoryStore {
         Ok(true)
     }
 
-    fn dead_letters(&self, sink: &str, most: usize) -> Result<Vec<DeadLetter>> {
+    fn dead_letters_after(&self, sink: &str, number: i64, most: usize) -> Result<Vec<DeadLetter>> {
         let events = &self.kept().events;
         let Some(sink) = events.sinks.get(sink) else { return Ok(Vec::new()) };
         let letter = |(number, (why, at)): (&i64, &(String, DateTime<Utc>))| {
             let event = events.all.get(number)?.clone();
             Some(DeadLetter { event, why: why.clone(), at: *at })
         };
-        Ok(sink.dead.iter().take(most).filter_map(letter).collect())
+        Ok(sink.dead.range(number.saturating_add(1)..).take(most).filter_map(letter).collect())
     }
 
     fn exhume(&self, sink: &str, number: i64) -> Result<bool> {
