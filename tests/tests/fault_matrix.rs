@@ -7,10 +7,7 @@
     reason = "a story fails by panicking"
 )]
 
-use testbed::trouble::{
-    self,
-    stage::{Ground, Lengths},
-};
+use testbed::trouble::{self, lengths::Lengths, stage::Ground};
 
 /// One after another, on a Postgres and a Keystone of their own.
 #[track_caller]

@@ -55,10 +55,7 @@ impl Validator {
 
         let subject = self.subject(shown.token, End::Counts).ok_or(Refusal::Rejected)?;
         if let Memory::Good { known, due } = self.cache.recall(&subject.digest, subject.end, &self.time) {
-            self.metrics.hits.add();
-            if due {
-                self.refresh(&subject, shown.request);
-            }
+            self.used(&subject, due, shown.request);
             return Ok(Arc::clone(&known.caller));
         }
         let subject = self.subject(shown.token, End::Waived).ok_or(Refusal::Rejected)?;

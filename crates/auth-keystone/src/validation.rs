@@ -159,10 +159,7 @@ impl Validator {
     pub(crate) fn remembered(self: &Arc<Self>, subject: &Subject<'_>, request: &str) -> Option<Decision> {
         match self.cache.recall(&subject.digest, subject.end, &self.time) {
             Memory::Good { known, due } => {
-                self.metrics.hits.add();
-                if due {
-                    self.refresh(subject, request);
-                }
+                self.used(subject, due, request);
                 Some(Ok(known))
             }
             Memory::Bad => {
@@ -173,6 +170,14 @@ impl Validator {
                 self.metrics.misses.add();
                 None
             }
+        }
+    }
+
+    /// Counts the use of a token that is remembered as good, and sees to it that Keystone is asked again if that is due.
+    pub(crate) fn used(self: &Arc<Self>, subject: &Subject<'_>, due: bool, request: &str) {
+        self.metrics.hits.add();
+        if due {
+            self.refresh(subject, request);
         }
     }
 
@@ -189,7 +194,7 @@ impl Validator {
     }
 
     /// Asks again about a token that is remembered, and waits for nothing.
-    pub(crate) fn refresh(self: &Arc<Self>, subject: &Subject<'_>, request: &str) {
+    fn refresh(self: &Arc<Self>, subject: &Subject<'_>, request: &str) {
         if !self.breaker.is_open() && Handle::try_current().is_ok() {
             self.metrics.refreshes.add();
             drop(self.take_off(subject, request, true));

@@ -51,19 +51,11 @@ pub trait Outbox: Send + Sync {
     /// As said above.
     fn bury(&self, lease: &Lease, place: i64, why: &str) -> Result<bool>;
 
-    /// The dead letters of a sink, by their events' numbers, at most so many.
+    /// The dead letters of a sink, of events with greater numbers than this and by their numbers, at most so many.
     ///
     /// # Errors
     /// As said above.
-    fn dead_letters(&self, sink: &str, most: usize) -> Result<Vec<DeadLetter>> {
-        self.dead_letters_after(sink, 0, most)
-    }
-
-    /// The same, of events with greater numbers than this.
-    ///
-    /// # Errors
-    /// As said above.
-    fn dead_letters_after(&self, sink: &str, number: i64, most: usize) -> Result<Vec<DeadLetter>>;
+    fn dead_letters(&self, sink: &str, number: i64, most: usize) -> Result<Vec<DeadLetter>>;
 
     /// Takes a letter off the dead: it was told after all, or nobody wants it any more. `false`: there was none.
     ///

@@ -73,7 +73,7 @@ impl Outbox for DieselStore {
         })
     }
 
-    fn dead_letters_after(&self, sink: &str, number: i64, most: usize) -> Result<Vec<DeadLetter>> {
+    fn dead_letters(&self, sink: &str, number: i64, most: usize) -> Result<Vec<DeadLetter>> {
         self.tell(|connection| dead_letters::list(connection, sink, number, most))
     }
 

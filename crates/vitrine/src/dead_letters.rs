@@ -162,7 +162,7 @@ fn each(outbox: &dyn Outbox, sink: &str, deed: Deed<'_>) -> Result<(), Failure> 
 
 /// Those of events with greater numbers than this.
 fn letters(outbox: &dyn Outbox, sink: &str, number: i64, most: usize) -> Result<Vec<DeadLetter>, Failure> {
-    let letters = outbox.dead_letters_after(sink, number, most);
+    let letters = outbox.dead_letters(sink, number, most);
     letters.map_err(|error| Failure::other("cannot read the dead letters", error))
 }
 
@@ -256,6 +256,6 @@ mod tests {
         let missing = taken(&store, &which(&[8, 7])).expect_err("7 was taken");
         assert!(missing.to_string().contains("has no dead letter 7"), "{missing}");
         assert_eq!(taken(&store, &which(&[])).expect("letters").len(), 2 * PAGE - 1);
-        assert_eq!(store.dead_letters(SINK, 1).expect("a look"), []);
+        assert_eq!(store.dead_letters(SINK, 0, 1).expect("a look"), []);
     }
 }

@@ -1,5 +1,7 @@
 //! What the parts tell of themselves, as figures of Prometheus: the build, the token cache, the pool, the replica, events.
 
+use std::time::Duration;
+
 use auth_keystone::{Figures as Tokens, Histogram, LATENCY_BOUNDS};
 use prometheus::proto::{self, Bucket, Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 use relay::Figures as Sink;
@@ -12,17 +14,15 @@ pub(crate) fn build(version: &str) -> MetricFamily {
 
 /// What became of tokens.
 pub(crate) fn tokens(of: &Tokens) -> Vec<MetricFamily> {
-    let asked = of.misses.saturating_sub(of.coalesced);
-    let (hits, coalesced) = (of.hits, of.coalesced);
     vec![
         counts(
             ("vitrine_token_validations_total", "Token validations by what answered them."),
             "by",
             [
-                ("cache", hits),
+                ("cache", of.hits),
                 ("negative_cache", of.negative_hits),
-                ("keystone", asked),
-                ("another_s_call", coalesced),
+                ("keystone", of.misses.saturating_sub(of.coalesced)),
+                ("another_s_call", of.coalesced),
                 ("form", of.malformed),
             ],
         ),
@@ -54,7 +54,7 @@ pub(crate) fn tokens(of: &Tokens) -> Vec<MetricFamily> {
 
 /// How Keystone does, and our standing with it.
 pub(crate) fn keystone(of: &Tokens) -> Vec<MetricFamily> {
-    let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs_f64());
+    let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
     vec![
         gauge(
             "vitrine_token_validations_in_flight",
@@ -242,8 +242,6 @@ fn number(count: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use prometheus::TextEncoder;
 
     use super::*;

@@ -1,11 +1,7 @@
 //! The fault matrix of `testbed::trouble` with times long enough for a document.
 
 use clap::Args;
-use testbed::trouble::{
-    self,
-    outcome::Outcome,
-    stage::{Ground, Lengths},
-};
+use testbed::trouble::{self, lengths::Lengths, outcome::Outcome, stage::Ground};
 
 use crate::{
     documents,

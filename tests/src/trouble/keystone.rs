@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use super::lengths::Lengths;
 use super::proxy::Mode;
-use super::stage::{Lengths, Setting, Stage};
+use super::stage::{Setting, Stage};
 use super::{Fault, KEYSTONE_LATE, Struck, plain, small_pool, unnoticed};
 use crate::keystone::Scope;
 use crate::patience;

@@ -15,6 +15,8 @@ pub struct Lengths {
     pub deadline: u64,
     /// How long after it an answer may be seen, in seconds: clients and services wait for a processor as well.
     pub lateness: f64,
+    /// How much of the steady rate is «as before», as a share: a machine may have more to do now than it had then.
+    pub pace: f64,
     /// How long recovery may take.
     pub patience: Duration,
     /// How many connections are idle.
@@ -30,6 +32,7 @@ impl Lengths {
             lock: Duration::from_secs(30),
             deadline: 30,
             lateness: 1.0,
+            pace: 0.5,
             patience: Duration::from_secs(60),
             idle: 2000,
         }
@@ -43,6 +46,7 @@ impl Lengths {
             lock: Duration::from_secs(3),
             deadline: 8,
             lateness: 10.0,
+            pace: 0.1,
             patience: Duration::from_secs(60),
             idle: 2000,
         }

@@ -9,7 +9,7 @@ mod clients;
 mod clock;
 pub mod front;
 mod keystone;
-mod lengths;
+pub mod lengths;
 pub mod load;
 pub mod outcome;
 mod postgres;
@@ -22,10 +22,11 @@ pub mod wire;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use self::lengths::Lengths;
 use self::load::{End, Load, Plan};
 use self::outcome::{Outcome, SECOND, Times};
 use self::proxy::Proxy;
-use self::stage::{Ground, Lengths, Servers, Setting, Stage, size};
+use self::stage::{Ground, Servers, Setting, Stage, size};
 use crate::postgres::{Database, Durability, Postgres};
 
 /// Something that goes wrong.
@@ -237,7 +238,8 @@ impl Fault {
                 }
             });
             let struck = (self.strike)(stage);
-            let times = Times { steady: warm, struck: struck_at, lifted: load.now() };
+            let (lifted, pace) = (load.now(), stage.lengths.pace);
+            let times = Times { steady: warm, struck: struck_at, lifted, pace };
             while load.now() < times.lifted + stage.lengths.patience {
                 std::thread::sleep(LOOK);
                 // Who still waits for an answer may yet be refused: only what is settled is judged.
@@ -257,7 +259,7 @@ impl Fault {
             outcome.problems.push(format!("an answer came after {:.1} s", outcome.latest));
         }
         let silent = |event: &&load::Event| match &event.end {
-            End::Lost(_) => event.took.as_secs() >= lengths.deadline + PATIENCE - 5,
+            End::Lost(_) => event.took.as_secs_f64() >= lengths.deadline as f64 + lengths.lateness + 3.0,
             End::Right | End::Refused | End::Wrong(_) => false,
         };
         if let Some(event) = events.iter().find(silent) {

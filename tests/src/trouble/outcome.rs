@@ -50,6 +50,8 @@ pub struct Times {
     pub struck: Duration,
     /// The fault's end.
     pub lifted: Duration,
+    /// See [`super::lengths::Lengths::pace`].
+    pub pace: f64,
 }
 
 /// How long all must go as before, to be called recovered.
@@ -57,8 +59,7 @@ pub const SECOND: Duration = Duration::from_secs(1);
 
 impl Times {
     /// The first moment since the fault was lifted from which on, for a second, every request was answered rightly and at
-    /// a tenth of the steady rate at least: on a machine that others use as well, which may have more to do now than before,
-    /// the rate itself says little.
+    /// `pace`, a share of the steady rate, at least.
     pub fn recovered(&self, events: &[Event], now: Duration) -> Option<Duration> {
         let steady = events.iter().filter(|event| (self.steady..self.struck).contains(&event.sent)).count();
         let rate = steady as f64 / (self.struck - self.steady).as_secs_f64().max(0.1);
@@ -68,7 +69,7 @@ impl Times {
             let window: Vec<_> =
                 events.iter().filter(|event| (from..from + SECOND).contains(&event.sent)).collect();
             let are_right = window.iter().all(|event| event.end == End::Right);
-            if are_right && window.len() as f64 >= rate / 10.0 {
+            if are_right && window.len() as f64 >= rate * self.pace {
                 return Some(from);
             }
             from += step;

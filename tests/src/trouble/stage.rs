@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::PATIENCE;
 use super::front::Front;
-pub use super::lengths::Lengths;
+use super::lengths::Lengths;
 use super::load::Cast;
 use super::proxy::Proxy;
 use super::wire::{Ask, Reply, Wire};

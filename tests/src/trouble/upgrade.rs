@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::stage::{Lengths, Setting, Stage};
+use super::lengths::Lengths;
+use super::stage::{Setting, Stage};
 use super::{Fault, Records, Struck, plain, small_pool, unnoticed};
 use crate::postgres::Database;
 use crate::vitrine::older;

@@ -188,11 +188,9 @@ async fn rules_hold_while_keystone_is_away() {
 
 #[tokio::test]
 async fn both_tokens_of_a_service_in_steady_use_are_asked_about_behind_its_back() {
-    let stand_in = StandIn::start();
-    let keystone = stand_in.keystone();
-    let (user, service) = (token("user"), token("service"));
+    let Scene { stand_in, keystone, user, service, .. } = Scene::new();
+    // For longer than the others need it.
     stand_in.admit(&user);
-    stand_in.admit_as(&service, "nova", &["n"], &["service"]);
     assert_eq!(together(&keystone, &user, &service).await, Verdict::Accepted);
     // Five minutes, a use a second.
     for _ in 0..300 {

@@ -164,11 +164,11 @@ fn an_event_that_is_refused_becomes_a_dead_letter_and_the_next_ones_are_told() {
     let relay = started(&store, "one", vec![sink]);
     until("the lease", || is_leased(&relay));
     make(&store, 1);
-    until("a dead letter", || store.dead_letters(&name, 10).unwrap().len() == 1);
+    until("a dead letter", || store.dead_letters(&name, 0, 10).unwrap().len() == 1);
     receiver.answer(200);
     make(&store, 2);
     until("the calls", || receiver.taken().len() == 2);
-    assert_eq!(store.dead_letters(&name, 10).unwrap()[0].why, "answered 410");
+    assert_eq!(store.dead_letters(&name, 0, 10).unwrap()[0].why, "answered 410");
     until("figures", || relay.figures()[0].1.dead == 1);
     relay.end(Duration::from_secs(30));
 }

@@ -244,22 +244,22 @@ pub(super) fn a_dead_letter_is_kept_until_it_is_taken_away(records: &dyn Records
     keep(records, &good);
     let first = claimed(records, &sink, 1).remove(0);
     assert!(records.bury(&sink, first.place, "410 Gone").expect("an answer"));
-    let letters = records.dead_letters("sink", ALL).expect("a look");
+    let letters = records.dead_letters("sink", 0, ALL).expect("a look");
     assert_eq!(letters.len(), 1);
     assert_eq!((&letters[0].event, letters[0].why.as_str()), (&first.event, "410 Gone"));
-    assert_eq!(records.dead_letters("other", ALL).expect("a look"), []);
+    assert_eq!(records.dead_letters("other", 0, ALL).expect("a look"), []);
     assert_eq!(records.backlog("sink").expect("a look").dead, 1);
     // The next one is not held up, and nothing of a dead letter is forgotten.
     let next = told(records, &sink);
     assert_eq!(next.iter().map(|event| event.image).collect::<Vec<_>>(), [good.id]);
     assert_eq!(records.forget(at(1_000_000_000), &["sink"], ALL).expect("an answer"), 1);
-    assert_eq!(records.dead_letters("sink", ALL).expect("a look"), letters);
-    let after = |number| records.dead_letters_after("sink", number, ALL).expect("a look");
+    assert_eq!(records.dead_letters("sink", 0, ALL).expect("a look"), letters);
+    let after = |number| records.dead_letters("sink", number, ALL).expect("a look");
     assert_eq!((after(first.event.number - 1), after(first.event.number)), (letters, Vec::new()));
     assert!(!records.exhume("other", first.event.number).expect("an answer"));
     assert!(records.exhume("sink", first.event.number).expect("an answer"));
     assert!(!records.exhume("sink", first.event.number).expect("an answer"));
-    assert_eq!(records.dead_letters("sink", ALL).expect("a look"), []);
+    assert_eq!(records.dead_letters("sink", 0, ALL).expect("a look"), []);
 }
 
 pub(super) fn only_old_events_that_nobody_waits_for_are_forgotten(records: &dyn Records) {

@@ -128,7 +128,7 @@ impl Outbox for MemoryStore {
         Ok(true)
     }
 
-    fn dead_letters_after(&self, sink: &str, number: i64, most: usize) -> Result<Vec<DeadLetter>> {
+    fn dead_letters(&self, sink: &str, number: i64, most: usize) -> Result<Vec<DeadLetter>> {
         let events = &self.kept().events;
         let Some(sink) = events.sinks.get(sink) else { return Ok(Vec::new()) };
         let letter = |(number, (why, at)): (&i64, &(String, DateTime<Utc>))| {
