@@ -110,6 +110,20 @@ impl Image {
     pub fn access_as(&self, visibility: Visibility) -> ImageAccess {
         ImageAccess { id: self.id, owner: self.owner.clone(), visibility }
     }
+
+    /// The size of the record in bytes: its owner, name and formats, its tags, and the names and values of its properties.
+    /// What has a fixed size, such as times and numbers, is not counted.
+    #[must_use]
+    pub fn record_bytes(&self) -> usize {
+        let owner = self.owner.as_ref().map(ProjectId::as_str);
+        [owner, self.name.as_deref(), self.container_format.as_deref(), self.disk_format.as_deref()]
+            .into_iter()
+            .flatten()
+            .chain(self.tags.iter().map(String::as_str))
+            .chain(self.properties.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]))
+            .map(str::len)
+            .sum()
+    }
 }
 
 /// Formats an image's container may have: the defaults of Glance 33.
