@@ -5,6 +5,11 @@ use std::{fmt, path::PathBuf, time::Duration};
 use core_domain::{Error, Result};
 use percent_encoding::percent_decode_str;
 
+use crate::{
+    replica::WATCHING,
+    store::{ROUNDS, TELLING},
+};
+
 /// How to reach the records. `Debug` and [`Config::location`] never show the password.
 #[derive(Clone)]
 pub struct Config {
@@ -33,6 +38,29 @@ pub enum Pooler {
     None,
     /// What lends a session for one transaction at a time.
     Transaction,
+}
+
+/// How many connections one process holds at most, once it serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MaxConnections {
+    /// To the primary.
+    pub primary: u32,
+    /// To the replica.
+    pub replica: u32,
+}
+
+impl MaxConnections {
+    /// Those of a process with this `Config::pool_size`, with or without [`Config::with_replica`].
+    #[must_use]
+    pub const fn of(pool_size: u32, has_replica: bool) -> Self {
+        let primary = pool_size.saturating_add(ROUNDS + TELLING);
+        if has_replica {
+            let replica = pool_size.saturating_add(WATCHING);
+            Self { primary: primary.saturating_add(WATCHING), replica }
+        } else {
+            Self { primary, replica: 0 }
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -111,6 +139,12 @@ impl Config {
     pub fn replica(&self) -> Option<(Self, Duration)> {
         let (url, bound) = self.replica.as_ref()?;
         Some((Self { address: Address::Postgres(url.clone()), replica: None, ..self.clone() }, *bound))
+    }
+
+    /// How many connections a process with this configuration holds at most.
+    #[must_use]
+    pub const fn max_connections(&self) -> MaxConnections {
+        MaxConnections::of(self.pool_size, self.replica.is_some())
     }
 
     /// Whether the records are in a file of this machine, so that one server alone may use them.

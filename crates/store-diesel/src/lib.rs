@@ -15,7 +15,7 @@ mod rounds;
 mod schema;
 mod store;
 
-pub use config::{Config, Pooler};
+pub use config::{Config, MaxConnections, Pooler};
 pub use migrate::{Progress, SchemaState, migrate, schema_state};
 pub use pool::Figures;
 pub use pooler::shares_sessions;

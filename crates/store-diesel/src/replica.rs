@@ -44,6 +44,10 @@ const REPLAYED: &str = "SELECT system_identifier AS system, timeline_id AS timel
     FROM pg_control_system(), pg_control_checkpoint() \
     WHERE pg_is_in_recovery() AND pg_last_wal_replay_lsn() IS NOT NULL";
 
+/// Connections to each of the two for the watch alone, so that it waits for no call. Counted by
+/// [`crate::MaxConnections`].
+pub(crate) const WATCHING: u32 = 1;
+
 /// A place in a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, QueryableByName)]
 struct Place {
@@ -111,9 +115,8 @@ impl Replica {
             Pool::open(&brief, Purpose::Calls, connections)
         };
         let shared = Arc::new(Shared {
-            primary: open(config, 1),
-            // One for the watch.
-            replica: open(&replica, config.pool_size.saturating_add(1)),
+            primary: open(config, WATCHING),
+            replica: open(&replica, config.pool_size.saturating_add(WATCHING)),
             bound,
             marks: Mutex::default(),
             reached: Mutex::default(),

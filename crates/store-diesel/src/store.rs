@@ -42,11 +42,13 @@ fn lazy(config: &Config, purpose: Purpose, size: u32) -> LazyPool {
     LazyLock::new(open)
 }
 
-/// Connections for those who tell of events: each needs one now and then.
-const TELLING: u32 = 2;
+/// Connections for those who tell of events: each needs one now and then. Counted by
+/// [`crate::MaxConnections`].
+pub(crate) const TELLING: u32 = 2;
 
-/// Connections for rounds, beside those of `Config::pool_size`: one for each kind of call that has them.
-const ROUNDS: u32 = 4;
+/// Connections for rounds, beside those of `Config::pool_size`: one for each kind of call that has them. Counted
+/// by [`crate::MaxConnections`].
+pub(crate) const ROUNDS: u32 = 4;
 
 impl DieselStore {
     /// A store at `config`'s address. Connections are opened in the background and whenever one is missing, so this
