@@ -4,6 +4,7 @@
 //! `…_file` names a file with a secret, for the key without `_file`.
 
 mod events;
+pub(crate) mod keys;
 pub(crate) mod layers;
 mod parts;
 mod value;
@@ -32,7 +33,7 @@ impl BadConfig {
     }
 }
 
-/// Every key there is, with its default.
+/// Every key there is, with its default. What each means stands in [`keys`].
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Config {

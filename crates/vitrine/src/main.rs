@@ -54,7 +54,13 @@ enum Command {
     /// Say what would be used and where each value comes from; exits with 2 if it cannot be used
     ///
     /// Reads files, but asks neither the database nor Keystone.
-    CheckConfig(Settings),
+    CheckConfig {
+        #[command(flatten)]
+        settings: Settings,
+        /// Print a configuration file with every key, its unit, its meaning and its default instead
+        #[arg(long)]
+        example: bool,
+    },
     /// List events that somebody could not be told of, tell them again, or let them go
     #[command(subcommand)]
     DeadLetters(dead_letters::DeadLetters),
@@ -151,7 +157,8 @@ fn run(command: Command) -> Result<(), Failure> {
             serve::serve(&config)
         }
         Command::Migrate(settings) => migrate::migrate(&settings.config()?),
-        Command::CheckConfig(settings) => check_config(&settings),
+        Command::CheckConfig { example: true, .. } => print(&config::keys::example()),
+        Command::CheckConfig { settings, example: false } => check_config(&settings),
         Command::DeadLetters(deed) => dead_letters::run(&deed),
         Command::Dev(dev) => dev::dev(&dev),
     }
@@ -164,7 +171,7 @@ fn check_config(settings: &Settings) -> Result<(), Failure> {
     (config.workers, config.database.pool_size) = (config.workers(), config.pool_size());
     print(&layers.describe(&config))?;
     config.rules()?;
-    config.store()?;
+    let connections = config.store()?.max_connections();
     if !config.database.migrate_url.reveal().is_empty() {
         config.migration()?;
     }
@@ -176,6 +183,10 @@ fn check_config(settings: &Settings) -> Result<(), Failure> {
     config.sinks()?;
     tls::Tls::of(&config.tls)?;
     telemetry::check(&config.log)?;
+    print(&format!("\nconnections to the database: at most {}\n", connections.primary))?;
+    if connections.replica > 0 {
+        print(&format!("connections to the replica: at most {}\n", connections.replica))?;
+    }
     print("\nThis can be used. Neither the database nor Keystone was asked.\n")
 }
 

@@ -117,7 +117,7 @@ impl Layers {
     }
 }
 
-fn flatten(prefix: &str, value: &Value, leaves: &mut Vec<(String, Value)>) {
+pub(super) fn flatten(prefix: &str, value: &Value, leaves: &mut Vec<(String, Value)>) {
     match value {
         Value::Table(table) => {
             for (name, value) in table {
