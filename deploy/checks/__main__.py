@@ -42,7 +42,7 @@ def results(deploy: pathlib.Path, vitrine: pathlib.Path | None) -> Iterator[tupl
         if found:
             continue
         yield f"{overlay}: pods run without rights and find what they name", pods.complaints(rendering, readme)
-        yield f"{overlay}: services, policies, scaling and migration fit together", wiring.complaints(rendering)
+        yield f"{overlay}: services, policies, scaling and migration fit together", wiring.complaints(rendering, readme)
         if vitrine:
             yield f"{overlay}: `vitrine check-config` accepts the settings", binary.complaints(rendering, vitrine)
     yield "compose.yaml follows the compose specification and our rules", guarded(lambda: compose.complaints(deploy))
@@ -67,7 +67,7 @@ def check(vitrine: pathlib.Path | None) -> tuple[int, int]:
                 print(f"         {complaint}")
             passed, failed = passed + (not complaints), failed + bool(complaints)
     if not vitrine:
-        print("note   no --binary given: settings were held against the list of keys in checks/product.py only")
+        print("note   no --binary given: settings were held against the keys in vitrine.toml.example only")
     return passed, failed
 
 
@@ -112,7 +112,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="deploy/check", description="Checks everything under deploy/.")
     parser.add_argument("--self-test", action="store_true", help="make known mistakes in a copy, and expect to be told")
     parser.add_argument("--binary", type=pathlib.Path, help="a built vitrine, to run its check-config on the settings")
+    parser.add_argument("--max-connections", type=int, default=wiring.MAX_CONNECTIONS, metavar="N",
+                        help="PostgreSQL's max_connections (default: %(default)s, as PostgreSQL's own)")
     arguments = parser.parse_args()
+    if not arguments.self_test:
+        wiring.postgres_connections = arguments.max_connections - wiring.SUPERUSER_CONNECTIONS
     if arguments.binary and not arguments.binary.is_file():
         parser.error(f"--binary: {arguments.binary} is not a file")
     passed, failed = self_test() if arguments.self_test else check(arguments.binary and arguments.binary.resolve())

@@ -1,6 +1,7 @@
 """With a built `vitrine` at hand: its own `check-config` on the environment that each overlay gives the service."""
 
 import pathlib
+import re
 import subprocess
 import tempfile
 
@@ -17,7 +18,7 @@ STAND_INS = {
 
 def complaints(rendering: Rendering, binary: pathlib.Path) -> list[str]:
     """Nothing is started: `check-config` reads settings and ends."""
-    found = []
+    found = about_example(binary)
     with tempfile.TemporaryDirectory() as folder:
         for container in containers(pod_spec(rendering.named("Deployment", "vitrine"))):
             if not is_vitrine(container):
@@ -30,4 +31,17 @@ def complaints(rendering: Rendering, binary: pathlib.Path) -> list[str]:
             done = subprocess.run([str(binary), "check-config"], env=seen, capture_output=True, text=True, check=False)
             if done.returncode != 0:
                 found.append(f"container {container['name']}: check-config: {done.stderr.strip() or done.stdout.strip()}")
+                continue
+            said = re.search(r"^connections to the database: at most (\d+)$", done.stdout, re.MULTILINE)
+            if not said or int(said[1]) != product.max_connections(seen):
+                found.append(f"container {container['name']}: check-config says {said and said[0]!r}, "
+                             f"but checks/product.py reckons {product.max_connections(seen)}")
     return found
+
+
+def about_example(binary: pathlib.Path) -> list[str]:
+    """The file that the keys and the number of connections are read from is the program's own."""
+    done = subprocess.run([str(binary), "check-config", "--example"], env={}, capture_output=True, text=True, check=False)
+    if done.stdout == product.EXAMPLE.read_text():
+        return []
+    return ["vitrine.toml.example is not what `vitrine check-config --example` prints"]

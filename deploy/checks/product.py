@@ -1,5 +1,8 @@
 """What the deployment files may rely on about `vitrine` itself: its configuration keys, ports, paths and subcommands."""
 
+import pathlib
+import re
+
 SUBCOMMANDS = ("serve", "migrate", "check-config", "dead-letters", "dev")
 API_PORT = 9292
 METRICS_PORT = 9293
@@ -12,79 +15,44 @@ USER = 65532
 SHUTDOWN_DRAIN = 5
 SHUTDOWN_GRACE = 35
 
-# As in the configuration file; the environment's name has two underscores for a dot.
-KEYS = (
-    "listen",
-    "metrics_listen",
-    "public_endpoint",
-    "workers",
-    "deadline",
-    "database.url",
-    "database.pooler",
-    "database.migrate_url",
-    "database.replica_url",
-    "database.replica_staleness",
-    "database.pool_size",
-    "keystone.auth_url",
-    "keystone.public_url",
-    "keystone.username",
-    "keystone.password",
-    "keystone.project_name",
-    "keystone.user_domain_id",
-    "keystone.project_domain_id",
-    "keystone.application_credential_id",
-    "keystone.application_credential_secret",
-    "keystone.timeout",
-    "keystone.token_cache_ttl",
-    "keystone.max_privileged_age",
-    "keystone.stale_reads",
-    "keystone.revocation_poll",
-    "keystone.calls_at_once",
-    "keystone.calls_waiting",
-    "keystone.service_token_roles",
-    "keystone.token_formats",
-    "keystone.jws_public_keys",
-    "keystone.ca_file",
-    "policy_file",
-    "sharing.private_images",
-    "events.rabbitmq_url",
-    "events.rabbitmq_exchange",
-    "events.rabbitmq_topic",
-    "events.rabbitmq_queues",
-    "events.rabbitmq_ca_file",
-    "events.publisher_id",
-    "events.webhook_urls",
-    "events.webhook_secret",
-    "events.webhook_patience",
-    "events.audit_log",
-    "events.lease",
-    "events.keep_days",
-    "limits.members_per_image",
-    "limits.properties_per_image",
-    "limits.tags_per_image",
-    "limits.page_default",
-    "limits.page_max",
-    "limits.body_bytes",
-    "limits.requests_per_second",
-    "limits.requests_burst",
-    "tls.certificate",
-    "tls.key",
-    "log.format",
-    "log.level",
-    "shutdown.drain",
-    "shutdown.grace",
-)
+# Every key with its default; a test of the program keeps it equal to what `vitrine check-config --example` prints.
+EXAMPLE = pathlib.Path(__file__).resolve().parent.parent / "vitrine.toml.example"
+
+
+def keys_of(example: str) -> tuple[str, ...]:
+    """As in the configuration file; the environment's name has two underscores for a dot."""
+    found, section = [], ""
+    for line in example.splitlines():
+        if heading := re.fullmatch(r"\[([a-z_.]+)\]", line):
+            section = heading[1] + "."
+        elif setting := re.match(r"# ([a-z0-9_]+) = ", line):
+            found.append(section + setting[1])
+    return tuple(found)
+
+
+KEYS = keys_of(EXAMPLE.read_text())
 # These may be named as a file (`…_file`) and, in deployment files, must be.
-SECRET_KEYS = (
-    "database.url",
-    "database.migrate_url",
-    "database.replica_url",
-    "events.rabbitmq_url",
-    "events.webhook_urls",
-    "events.webhook_secret",
-    "keystone.password",
-    "keystone.application_credential_secret",
-)
+SECRET_KEYS = tuple(key for key in KEYS if f"{key}_file" in KEYS)
+
+
+def connections_beside_the_pool(example: str) -> tuple[int, int]:
+    """What a process holds at most beside `database.pool_size`: without and with a replica, to the primary."""
+    text = " ".join(example.replace("\n#", " ").split())
+    alone = re.search(r"at most: database\.pool_size \+ (\d+) to Postgres", text)
+    beside = re.search(r"database\.pool_size \+ (\d+) to the primary", text)
+    return int(alone[1]), int(beside[1])
+
+
+BESIDE_THE_POOL, BESIDE_THE_POOL_WITH_REPLICA = connections_beside_the_pool(EXAMPLE.read_text())
+# `vitrine migrate` looks with two connections whether they share a session, and then holds one.
+MIGRATION_CONNECTIONS = 2
+
+
+def max_connections(environment: dict[str, str]) -> int | None:
+    """The connections that a process with these variables holds at most, to the primary; none if they do not say."""
+    pool = int(environment.get("VITRINE_DATABASE__POOL_SIZE", "0"))
+    has_replica = any(name.startswith("VITRINE_DATABASE__REPLICA_URL") for name in environment)
+    return pool + (BESIDE_THE_POOL_WITH_REPLICA if has_replica else BESIDE_THE_POOL) if pool > 0 else None
 
 
 def variable(key: str) -> str:
@@ -94,7 +62,7 @@ def variable(key: str) -> str:
 
 SECRET_VARIABLES = {variable(key) for key in SECRET_KEYS}
 SECRET_FILE_VARIABLES = {name + "_FILE" for name in SECRET_VARIABLES}
-VARIABLES = {variable(key) for key in KEYS} | SECRET_FILE_VARIABLES
+VARIABLES = {variable(key) for key in KEYS}
 
 
 def complaints_about_environment(environment: dict[str, str]) -> list[str]:

@@ -1,5 +1,6 @@
 """Between objects: that selectors select, ports meet, policies let through what is needed and nothing else."""
 
+import math
 import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -9,8 +10,11 @@ from .pods import POD_KINDS, containers, environment, is_vitrine, pod_labels, po
 from .rendering import Rendering
 
 COMPONENT = "app.kubernetes.io/component"
-# PostgreSQL's own default; three are kept for its superuser.
-POSTGRES_CONNECTIONS = 100 - 3
+# PostgreSQL's own defaults: its `max_connections`, and those among them that it keeps for superusers.
+MAX_CONNECTIONS = 100
+SUPERUSER_CONNECTIONS = 3
+# `deploy/check --max-connections` sets another number.
+postgres_connections = MAX_CONNECTIONS - SUPERUSER_CONNECTIONS
 POSTGRES_PORT = 5432
 # Objects that are in no namespace.
 CLUSTER_KINDS = ("Namespace",)
@@ -72,7 +76,7 @@ def about_monitors(rendering: Rendering) -> Iterator[str]:
                 yield f"ServiceMonitor/{name}: path {endpoint.get('path')} is not {product.METRICS_PATH}"
 
 
-def about_scaling(rendering: Rendering) -> Iterator[str]:
+def about_scaling(rendering: Rendering, readme: str) -> Iterator[str]:
     for scaler in rendering.of_kind("HorizontalPodAutoscaler"):
         target, limit = scaler["spec"]["scaleTargetRef"], scaler["spec"]["maxReplicas"]
         name = scaler["metadata"]["name"]
@@ -84,14 +88,39 @@ def about_scaling(rendering: Rendering) -> Iterator[str]:
             yield f"Deployment/{target['name']} sets replicas, so applying it fights the HorizontalPodAutoscaler"
         if scaler["spec"]["minReplicas"] > limit:
             yield f"HorizontalPodAutoscaler/{name}: minReplicas exceeds maxReplicas"
-        container = next(filter(is_vitrine, pod_spec(deployment)["containers"]))
-        pool = int(environment(rendering, container).get("VITRINE_DATABASE__POOL_SIZE", "0"))
-        surge = deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"]
-        if not 0 < pool * (limit + surge) <= POSTGRES_CONNECTIONS:
-            yield f"{limit} pods + {surge}, {pool} connections each, do not fit PostgreSQL's {POSTGRES_CONNECTIONS}"
+        yield from about_connections(rendering, deployment, limit, readme)
     for budget in rendering.of_kind("PodDisruptionBudget"):
         if not pods_selected(rendering, budget["spec"]["selector"]["matchLabels"]):
             yield f"PodDisruptionBudget/{budget['metadata']['name']} selects no pod"
+
+
+def pods_at_once(deployment: dict, limit: int) -> int:
+    """How many pods may hold connections during a rolling update: those wanted, those on top, and those that are leaving.
+
+    A pod that is leaving counts no more for Kubernetes, but holds its connections until it has ended. The next one leaves when
+    another has been ready for `minReadySeconds`.
+    """
+    spec = deployment["spec"]
+    surge, leaving = spec["strategy"]["rollingUpdate"]["maxSurge"], limit
+    if ready := spec.get("minReadySeconds", 0):
+        leaving = min(limit, surge * math.ceil(pod_spec(deployment)["terminationGracePeriodSeconds"] / ready))
+    return limit + surge + leaving
+
+
+def about_connections(rendering: Rendering, deployment: dict, limit: int, readme: str) -> Iterator[str]:
+    container = next(filter(is_vitrine, pod_spec(deployment)["containers"]))
+    each = product.max_connections(environment(rendering, container))
+    if each is None:
+        yield "VITRINE_DATABASE__POOL_SIZE is not set: how many connections a pod holds follows from its node's cores"
+        return
+    pods = pods_at_once(deployment, limit)
+    needed = pods * each + product.MIGRATION_CONNECTIONS
+    if needed > postgres_connections:
+        yield (f"{pods} pods at once with {each} connections each, and {product.MIGRATION_CONNECTIONS} for the migration, are "
+               f"{needed} and do not fit PostgreSQL's {postgres_connections}")
+    shipped = f"({limit} + {pods - limit}) × {each} + {product.MIGRATION_CONNECTIONS} = {needed}"
+    if rendering.overlay == "production" and shipped not in readme:
+        yield f"README.md does not say {shipped}"
 
 
 def policies_for(rendering: Rendering, owner: dict) -> list[dict]:
@@ -168,12 +197,12 @@ def about_migration(rendering: Rendering) -> Iterator[str]:
         yield f"Job/{name}: the policies that let it reach DNS and PostgreSQL have component api, so come too late"
 
 
-def complaints(rendering: Rendering) -> list[str]:
+def complaints(rendering: Rendering, readme: str) -> list[str]:
     return [
         *about_namespace(rendering),
         *about_services(rendering),
         *about_monitors(rendering),
-        *about_scaling(rendering),
+        *about_scaling(rendering, readme),
         *about_policies(rendering),
         *about_migration(rendering),
     ]
