@@ -104,6 +104,48 @@ fn a_policy_file_that_names_an_unknown_rule_is_refused_with_line_and_rule() {
 }
 
 #[test]
+fn the_policy_file_of_glance_is_served_with_one_warning() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("policy.yaml");
+    std::fs::write(&file, include_str!("../../crates/vitrine/src/policy_file/glance-33.0.0.yaml"))
+        .expect("a file");
+    let path = file.to_str().expect("a path in UTF-8");
+    let output = check_config(&[("VITRINE_POLICY_FILE", path)]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(
+        said(&output).contains("without effect: default, service_api, download_image,"),
+        "{}",
+        said(&output)
+    );
+
+    let database = Postgres::shared().database();
+    let vitrine = Vitrine::serve(&database, Keystone::shared()).with("VITRINE_POLICY_FILE", path).start();
+    let log = vitrine.log();
+    let warnings: Vec<_> = log.lines().filter(|line| line.contains("the policy file has rules")).collect();
+    assert!(warnings.len() == 1 && warnings[0].contains("tasks_api_access"), "{log}");
+    assert!(!warnings[0].contains("add_member"), "{log}");
+    vitrine.stop();
+}
+
+#[test]
+fn check_config_says_how_many_connections_there_may_be() {
+    for (pool, replica, lines) in [
+        ("8", None, &["connections to the database: at most 14\n"][..]),
+        (
+            "8",
+            Some("postgres://vitrine@127.0.0.1:2/vitrine"),
+            &["connections to the database: at most 15\n", "connections to the replica: at most 9\n"],
+        ),
+    ] {
+        let mut changes = vec![("VITRINE_DATABASE__POOL_SIZE", pool)];
+        changes.extend(replica.map(|url| ("VITRINE_DATABASE__REPLICA_URL", url)));
+        let said = said(&check_config(&changes));
+        assert!(lines.iter().all(|line| said.contains(line)), "{said}");
+        assert_eq!(said.matches("at most").count(), lines.len(), "{said}");
+    }
+}
+
+#[test]
 fn serve_refuses_a_database_that_was_never_migrated_and_says_what_to_run() {
     let database = Postgres::shared().database();
     let (status, log) = Vitrine::serve_as_it_is(database.url(), Keystone::shared()).end();

@@ -4,8 +4,13 @@
 //! is in [`check`].
 
 pub mod check;
+mod glance;
 
-use std::{collections::BTreeMap, fmt, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::LazyLock,
+};
 
 use check::{Check, Target};
 
@@ -33,7 +38,7 @@ pub const DEFAULTS: [(&str, &str); 21] = [
     ("add_member", "rule:owner_member"),
     ("modify_member", "rule:context_is_admin or (role:member and rule:member_side)"),
     ("delete_member", "rule:owner_member"),
-    // Rules of calls about an image's bytes: read and checked now, so that one policy file serves before and after.
+    // Rules of calls about an image's bytes, which are not built.
     ("download_image", "rule:context_is_admin or (role:member and rule:get_image)"),
     ("upload_image", "rule:owner_member"),
     ("deactivate", "rule:owner_member"),
@@ -121,7 +126,11 @@ impl fmt::Display for Action {
 #[derive(Clone, Debug)]
 pub struct Policy {
     rules: BTreeMap<String, Check>,
+    without_effect: Vec<String>,
 }
+
+/// The one rule beside those of actions that is asked for.
+const CONTEXT_IS_ADMIN: &str = "context_is_admin";
 
 /// A rule that cannot be used, and why.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -135,7 +144,11 @@ pub struct BadRule {
 
 impl Policy {
     /// [`DEFAULTS`] with some rules replaced and some added, as an oslo.policy file does it. An added rule must be
-    /// used by another: otherwise its name is a slip of the pen, and the rule that was meant stayed as it was.
+    /// used by another, or be one of Glance's for a call that is not built: otherwise its name is a slip of the pen, and
+    /// the rule that was meant stayed as it was.
+    ///
+    /// Rules that no call asks for, directly or by way of another, have no effect: [`Policy::without_effect`]. They may
+    /// use checks and attributes that there are not here, as the language of oslo.policy has more of them.
     ///
     /// # Errors
     /// The first rule whose check does not parse, refers to a rule that is not there or to itself, or that nobody
@@ -143,65 +156,44 @@ impl Policy {
     pub fn with_overrides<'a>(
         overrides: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, BadRule> {
+        let overrides: Vec<(&str, &str)> = overrides.into_iter().collect();
+        let texts: BTreeMap<&str, &str> = DEFAULTS.into_iter().chain(overrides.iter().copied()).collect();
+        let read = |name: &str, parse: fn(&str) -> Result<Check, check::CheckError>| {
+            parse(texts.get(name).copied().unwrap_or_default())
+                .map_err(|error| BadRule { rule: name.to_owned(), reason: error.to_string() })
+        };
         let mut rules = BTreeMap::new();
-        let mut added = Vec::new();
-        for (name, text) in DEFAULTS.into_iter().chain(overrides) {
-            let check = Check::parse(text)
-                .map_err(|error| BadRule { rule: name.to_owned(), reason: error.to_string() })?;
-            rules.insert(name.to_owned(), check);
-            if !DEFAULTS.iter().any(|(known, _)| *known == name) {
-                added.push(name);
-            }
+        for name in texts.keys() {
+            rules.insert((*name).to_owned(), read(name, Check::parse_unused)?);
         }
-        let policy = Self { rules };
-        let mut sizes = BTreeMap::new();
-        for name in policy.rules.keys() {
-            policy.size(name, &mut Vec::new(), &mut sizes)?;
+        let used = used(&rules);
+        for name in &used {
+            rules.insert(name.clone(), read(name, Check::parse)?);
         }
-        match added.into_iter().find(|name| !policy.is_used(name)) {
-            Some(name) => Err(BadRule {
-                rule: name.to_owned(),
+        References { rules: &rules, used: &used }.check()?;
+        let is_known =
+            |name: &str| DEFAULTS.iter().any(|(known, _)| *known == name) || glance::is_rule_of_glance(name);
+        let is_referred_to = |name: &str| rules.values().any(|check| check.references().contains(&name));
+        if let Some((name, _)) = overrides.iter().find(|(name, _)| !is_known(name) && !is_referred_to(name)) {
+            return Err(BadRule {
+                rule: (*name).to_owned(),
                 reason: "unknown rule: Vitrine has no rule of this name and no other rule refers to it"
                     .to_owned(),
-            }),
-            None => Ok(policy),
+            });
         }
+        let without_effect = overrides
+            .iter()
+            .map(|(name, _)| (*name).to_owned())
+            .filter(|name| !used.contains(name))
+            .collect();
+        rules.retain(|name, _| used.contains(name));
+        Ok(Self { rules, without_effect })
     }
 
-    fn is_used(&self, name: &str) -> bool {
-        self.rules.values().any(|check| check.references().contains(&name))
-    }
-
-    /// Follows every reference from `name` and answers how many checks there are to make in all; `path` holds the
-    /// rules on the way there, `sizes` what is known already.
-    fn size<'a>(
-        &'a self,
-        name: &'a str,
-        path: &mut Vec<&'a str>,
-        sizes: &mut BTreeMap<&'a str, usize>,
-    ) -> Result<usize, BadRule> {
-        let bad = |rule: &str, reason: String| Err(BadRule { rule: rule.to_owned(), reason });
-        if let Some(size) = sizes.get(name) {
-            return Ok(*size);
-        }
-        let from = path.last().copied().unwrap_or(name);
-        if path.contains(&name) {
-            return bad(path[0], format!("refers to itself by way of rule:{name}"));
-        }
-        let Some(check) = self.rules.get(name) else {
-            return bad(from, format!("refers to the unknown rule \"{name}\""));
-        };
-        path.push(name);
-        let mut size = 1;
-        for reference in check.references() {
-            size += self.size(reference, path, sizes)?;
-        }
-        if size > MAX_CHECKS || path.len() > MAX_PATH {
-            return bad(name, format!("refers to so many rules that it makes more than {MAX_CHECKS} checks"));
-        }
-        path.pop();
-        sizes.insert(name, size);
-        Ok(size)
+    /// The overrides that no call asks for, because it is not built, in the order in which they were given.
+    #[must_use]
+    pub fn without_effect(&self) -> &[String] {
+        &self.without_effect
     }
 
     /// Whether `caller` may do `action` to an image. `member` is the project that the call names as a member, or the
@@ -233,7 +225,7 @@ impl Policy {
     /// Whether the rule `context_is_admin` makes `caller` an administrator.
     #[must_use]
     pub fn makes_admin(&self, caller: &Caller) -> bool {
-        self.holds("context_is_admin", caller, &Target::default())
+        self.holds(CONTEXT_IS_ADMIN, caller, &Target::default())
     }
 
     fn holds(&self, rule: &str, caller: &Caller, target: &Target<'_>) -> bool {
@@ -244,10 +236,78 @@ impl Policy {
     }
 }
 
+/// The rules that calls ask for, and those that they refer to.
+fn used(rules: &BTreeMap<String, Check>) -> BTreeSet<String> {
+    let mut waiting: Vec<&str> =
+        Action::ALL.iter().map(|action| action.as_str()).chain([CONTEXT_IS_ADMIN]).collect();
+    let mut used = BTreeSet::new();
+    while let Some(name) = waiting.pop() {
+        if let Some(check) = rules.get(name)
+            && used.insert(name.to_owned())
+        {
+            waiting.extend(check.references());
+        }
+    }
+    used
+}
+
+/// What rules refer to: each other, without end or measure if nobody looks.
+struct References<'a> {
+    rules: &'a BTreeMap<String, Check>,
+    used: &'a BTreeSet<String>,
+}
+
+impl<'a> References<'a> {
+    fn check(&self) -> Result<(), BadRule> {
+        let mut sizes = BTreeMap::new();
+        for name in self.rules.keys() {
+            self.size(name, &mut Vec::new(), &mut sizes)?;
+        }
+        Ok(())
+    }
+
+    /// Follows every reference from `name` and answers how many checks there are to make in all; `path` holds the
+    /// rules on the way there, `sizes` what is known already.
+    fn size(
+        &self,
+        name: &'a str,
+        path: &mut Vec<&'a str>,
+        sizes: &mut BTreeMap<&'a str, usize>,
+    ) -> Result<usize, BadRule> {
+        let bad = |rule: &str, reason: String| Err(BadRule { rule: rule.to_owned(), reason });
+        if let Some(size) = sizes.get(name) {
+            return Ok(*size);
+        }
+        let from = path.last().copied().unwrap_or(name);
+        if path.contains(&name) {
+            return bad(path[0], format!("refers to itself by way of rule:{name}"));
+        }
+        let Some(check) = self.rules.get(name) else {
+            // Glance has rules of its own for calls that are not built, and a file may leave them as they are.
+            if !self.used.contains(from) && glance::is_rule_of_glance(name) {
+                return Ok(1);
+            }
+            return bad(from, format!("refers to the unknown rule \"{name}\""));
+        };
+        path.push(name);
+        let mut size = 1;
+        for reference in check.references() {
+            size += self.size(reference, path, sizes)?;
+        }
+        if size > MAX_CHECKS || path.len() > MAX_PATH {
+            return bad(name, format!("refers to so many rules that it makes more than {MAX_CHECKS} checks"));
+        }
+        path.pop();
+        sizes.insert(name, size);
+        Ok(size)
+    }
+}
+
 impl Default for Policy {
     fn default() -> Self {
         static POLICY: LazyLock<Policy> = LazyLock::new(|| {
-            Policy::with_overrides([]).unwrap_or_else(|_| Policy { rules: BTreeMap::new() })
+            Policy::with_overrides([])
+                .unwrap_or_else(|_| Policy { rules: BTreeMap::new(), without_effect: Vec::new() })
         });
         POLICY.clone()
     }

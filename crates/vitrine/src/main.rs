@@ -170,7 +170,7 @@ fn check_config(settings: &Settings) -> Result<(), Failure> {
     // What «by the cores» comes to, on this machine.
     (config.workers, config.database.pool_size) = (config.workers(), config.pool_size());
     print(&layers.describe(&config))?;
-    config.rules()?;
+    let rules = config.rules()?;
     let connections = config.store()?.max_connections();
     if !config.database.migrate_url.reveal().is_empty() {
         config.migration()?;
@@ -183,6 +183,12 @@ fn check_config(settings: &Settings) -> Result<(), Failure> {
     config.sinks()?;
     tls::Tls::of(&config.tls)?;
     telemetry::check(&config.log)?;
+    if let [_, ..] = rules.policy.without_effect() {
+        let names = rules.policy.without_effect().join(", ");
+        print(&format!(
+            "\npolicy_file: rules for calls that Vitrine does not have, without effect: {names}\n"
+        ))?;
+    }
     print(&format!("\nconnections to the database: at most {}\n", connections.primary))?;
     if connections.replica > 0 {
         print(&format!("connections to the replica: at most {}\n", connections.replica))?;

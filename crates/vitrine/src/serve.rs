@@ -88,6 +88,13 @@ pub(crate) async fn run(
     let figures =
         api_http::Metrics::new(&registry).map_err(|error| Failure::other("cannot make figures", error))?;
     let rules = Arc::new(config.rules()?);
+    if let [_, ..] = rules.policy.without_effect() {
+        let names = rules.policy.without_effect().join(", ");
+        tracing::warn!(
+            rules = names,
+            "the policy file has rules for calls that Vitrine does not have; they have no effect"
+        );
+    }
     let app = web::Data::new(App::new(
         Arc::clone(&store) as _,
         Arc::new(tokens.clone()),

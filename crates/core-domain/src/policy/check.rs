@@ -94,9 +94,32 @@ pub enum CheckError {
         "\"{0}\" is no attribute of an image: there are %(project_id)s, %(owner)s, %(member_id)s and %(visibility)s"
     )]
     UnknownAttribute(String),
+    /// A kind of check without what it is about.
+    #[error("\"{0}\" names nothing: a name must follow the colon at once, as in role:member")]
+    Unnamed(String),
+    /// A name with letters that no name of a role or rule has.
+    #[error(
+        "\"{0}\" has no plain name after the colon: write role:member, without quotes, % and parentheses"
+    )]
+    NoName(String),
+    /// A reference to an attribute that is written wrongly.
+    #[error(
+        "\"{0}\" is no attribute and no plain text: write %(project_id)s, with % before and s after the parentheses"
+    )]
+    BadReference(String),
+    /// An attribute's name where the attribute was meant.
+    #[error("\"{0}\" is compared with as a word and never equal: write %({0})s for the image's attribute")]
+    BareAttribute(String),
     /// More nesting than any check needs.
     #[error("is nested more than 64 deep")]
     TooDeep,
+}
+
+impl CheckError {
+    /// Whether the text may well be a check of oslo.policy, of a kind or about an attribute that there is not here.
+    const fn is_of_another_service(&self) -> bool {
+        matches!(self, Self::Unknown(_) | Self::UnknownAttribute(_))
+    }
 }
 
 impl Check {
@@ -105,11 +128,24 @@ impl Check {
     /// # Errors
     /// What is wrong with it, in words for the operator.
     pub fn parse(text: &str) -> Result<Self, CheckError> {
+        Self::read(text, false)
+    }
+
+    /// Reads a check that no call asks for: kinds of checks and attributes that there are not here are taken for
+    /// [`Check::Never`].
+    ///
+    /// # Errors
+    /// What is wrong with it in every oslo.policy file: parentheses, keywords, references that are written wrongly.
+    pub fn parse_unused(text: &str) -> Result<Self, CheckError> {
+        Self::read(text, true)
+    }
+
+    fn read(text: &str, is_unused: bool) -> Result<Self, CheckError> {
         let words = words(text);
         if words.is_empty() {
             return Ok(Self::Always);
         }
-        let mut reader = Reader { words: &words, depth: 0 };
+        let mut reader = Reader { words: &words, depth: 0, is_unused };
         let check = reader.any()?;
         match reader.words.first() {
             Some(word) => Err(CheckError::Unexpected((*word).to_owned())),
@@ -180,6 +216,8 @@ fn words(text: &str) -> Vec<&str> {
 struct Reader<'a> {
     words: &'a [&'a str],
     depth: usize,
+    /// Whether what there is not here is let through.
+    is_unused: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -230,7 +268,10 @@ impl<'a> Reader<'a> {
             }
             inner
         } else {
-            atom(word)?
+            match atom(word) {
+                Err(error) if self.is_unused && error.is_of_another_service() => Check::Never,
+                read => read?,
+            }
         };
         self.depth -= 1;
         Ok(check)
@@ -258,23 +299,51 @@ fn atom(word: &str) -> Result<Check, CheckError> {
     }
     let (left, right) = word.split_once(':').ok_or_else(unknown)?;
     if right.is_empty() {
-        return Err(unknown());
+        return Err(CheckError::Unnamed(word.to_owned()));
     }
     let left = match left {
-        "role" => return Ok(Check::Role(right.to_lowercase())),
-        "rule" => return Ok(Check::Rule(right.to_owned())),
+        "role" => return Ok(Check::Role(plain_name(word, right)?.to_lowercase())),
+        "rule" => return Ok(Check::Rule(plain_name(word, right)?.to_owned())),
         "project_id" | "tenant" | "tenant_id" => Left::Project,
         "user_id" | "user" => Left::User,
-        _ => Left::Literal(quoted(left).ok_or_else(unknown)?.to_owned()),
+        _ => Left::Literal(quoted(left).filter(|text| is_plain(text)).ok_or_else(unknown)?.to_owned()),
     };
-    let right = match right.strip_prefix("%(").and_then(|rest| rest.strip_suffix(")s")) {
-        None => Right::Literal(quoted(right).unwrap_or(right).to_owned()),
-        Some("project_id" | "owner" | "tenant") => Right::Owner,
-        Some("member_id" | "member") => Right::Member,
-        Some("visibility") => Right::Visibility,
-        Some(other) => return Err(CheckError::UnknownAttribute(other.to_owned())),
+    Ok(Check::Equal(left, compared_with(right)?))
+}
+
+/// The right side of a comparison.
+fn compared_with(text: &str) -> Result<Right, CheckError> {
+    let bad = || CheckError::BadReference(text.to_owned());
+    let Some(attribute) = text.strip_prefix("%(").and_then(|rest| rest.strip_suffix(")s")) else {
+        let literal = quoted(text);
+        return match literal.unwrap_or(text) {
+            word if !is_plain(word) => Err(bad()),
+            word if literal.is_none() && is_attribute(word) => {
+                Err(CheckError::BareAttribute(word.to_owned()))
+            }
+            word => Ok(Right::Literal(word.to_owned())),
+        };
     };
-    Ok(Check::Equal(left, right))
+    match attribute {
+        "project_id" | "owner" | "tenant" => Ok(Right::Owner),
+        "member_id" | "member" => Ok(Right::Member),
+        "visibility" => Ok(Right::Visibility),
+        other if is_plain(other) && !other.is_empty() => Err(CheckError::UnknownAttribute(other.to_owned())),
+        _ => Err(bad()),
+    }
+}
+
+fn is_attribute(word: &str) -> bool {
+    matches!(word, "project_id" | "owner" | "tenant" | "member_id" | "member" | "visibility")
+}
+
+/// Whether nothing in the text is of the notation.
+fn is_plain(text: &str) -> bool {
+    !text.contains(['%', '(', ')', '\'', '"'])
+}
+
+fn plain_name<'a>(word: &str, name: &'a str) -> Result<&'a str, CheckError> {
+    if is_plain(name) { Ok(name) } else { Err(CheckError::NoName(word.to_owned())) }
 }
 
 fn quoted(text: &str) -> Option<&str> {

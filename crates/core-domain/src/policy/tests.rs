@@ -95,7 +95,30 @@ fn a_bad_check_is_refused_in_words() {
         ("role:a)", "unexpected"),
         ("role:a role:b", "unexpected"),
         ("banana", "is no check"),
-        ("role:", "is no check"),
+        ("role:", "names nothing"),
+        ("role: member", "names nothing"),
+        ("rule:", "names nothing"),
+        ("project_id:", "names nothing"),
+        ("role:%(role)s", "no plain name"),
+        ("role:'member'", "no plain name"),
+        ("rule:(owner)", "no plain name"),
+        ("roles:member", "is no check"),
+        ("is_admin:True", "is no check"),
+        ("project_id:%(project_id)", "%(project_id)s, with % before and s after"),
+        ("(role:a and project_id:%(project_id))", "\"%(project_id)\" is no attribute"),
+        ("project_id:(project_id)s", "with % before"),
+        ("project_id:%project_id)s", "with % before"),
+        ("project_id:%(project_id s", "with % before"),
+        ("project_id:%(project_id)d", "with % before"),
+        ("project_id:%(project_id)sx", "with % before"),
+        ("project_id:x%(project_id)s", "with % before"),
+        ("project_id:%()s", "with % before"),
+        ("project_id:'%(project_id)s'", "with % before"),
+        ("project_id:'q", "with % before"),
+        ("'%(visibility)s':public", "is no check"),
+        ("project_id:project_id", "write %(project_id)s"),
+        ("'public':visibility", "write %(visibility)s"),
+        ("project_id:%(target.image.owner)s", "no attribute"),
         ("colour:red", "is no check"),
         ("project_id:%(colour)s", "no attribute"),
         ("()", "unexpected"),
@@ -136,6 +159,39 @@ fn a_rule_that_is_unknown_unused_or_circular_is_refused_by_name() {
 }
 
 #[test]
+fn a_rule_of_a_call_that_is_not_built_may_use_what_there_is_not_here() {
+    let of = |rules: &[(&'static str, &'static str)]| Policy::with_overrides(rules.iter().copied());
+    for check in
+        ["project_id:%(target.image.owner)s", "is_admin:True or http://host/%(id)s", "rule:metadef_admin"]
+    {
+        let policy = of(&[("get_metadef_tag", check), ("get_image", "role:reader")]).unwrap();
+        assert_eq!(policy.without_effect(), ["get_metadef_tag"], "{check}");
+    }
+    // By way of another rule as well, and such a rule is no slip.
+    let policy = of(&[("upload_image", "rule:mine"), ("mine", "project_id:%(target.owner)s")]).unwrap();
+    assert_eq!(policy.without_effect(), ["upload_image", "mine"]);
+    // But not where a call that is built asks for it, directly or by way of another.
+    let refused = |rules: &[(&'static str, &'static str)]| of(rules).unwrap_err().to_string();
+    for rules in [
+        &[("get_image", "project_id:%(target.image.owner)s")][..],
+        &[("get_image", "rule:mine"), ("mine", "project_id:%(target.image.owner)s")],
+        &[("get_image", "rule:default"), ("default", "project_id:%(target.image.owner)s")],
+        &[("get_image", "rule:get_task"), ("get_task", "rule:default")],
+    ] {
+        let refused = refused(rules);
+        assert!(
+            refused.contains("no attribute") || refused.contains("unknown rule \"default\""),
+            "{refused}"
+        );
+    }
+    // What is written wrongly is so everywhere.
+    for check in ["role:", "(role:a", "project_id:%(project_id)", "role:a or", "rule:nobody", "rule:get_task"]
+    {
+        assert!(of(&[("get_task", check)]).is_err(), "{check}");
+    }
+}
+
+#[test]
 fn rules_that_refer_to_each_other_without_end_or_measure_are_refused_at_once() {
     let refused = |reference: &dyn Fn(usize) -> String, count: usize| {
         let rules: Vec<(String, String)> = (0..count)
@@ -153,7 +209,9 @@ fn rules_that_refer_to_each_other_without_end_or_measure_are_refused_at_once() {
 proptest! {
     #[test]
     fn no_text_breaks_the_parser(text in "[ ()@!a-z:'%_]{0,200}") {
-        let _ = Check::parse(&text);
+        if let Ok(check) = Check::parse(&text) {
+            prop_assert_eq!(Check::parse_unused(&text), Ok(check));
+        }
     }
 
     #[test]
