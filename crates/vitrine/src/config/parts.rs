@@ -150,6 +150,7 @@ impl Config {
         };
         usable("public_endpoint", &self.public_endpoint)?;
         usable("keystone.public_url", &keystone.public_url)?;
+        self.cors.origins()?;
         Ok(api_http::Settings {
             public_endpoint: (!self.public_endpoint.is_empty()).then(|| self.public_endpoint.clone()),
             identity_uri: identity_uri.clone(),
