@@ -6,7 +6,10 @@ use actix_web::{
     HttpMessage, HttpRequest,
     body::{BoxBody, EitherBody, MessageBody},
     dev::{ServiceRequest, ServiceResponse},
-    http::{ConnectionType, header::HeaderValue},
+    http::{
+        ConnectionType,
+        header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING, VARY},
+    },
     middleware::Next,
     web,
 };
@@ -14,45 +17,82 @@ use actix_web::{
 use crate::{
     app::App,
     auth::Auth,
+    edge::{Handle, Tracked},
     error::ApiError,
     protection::protect,
     request_id::{self, RequestId},
     routes::matched,
+    target,
     times::reckoned,
-    versions,
 };
 
 pub(crate) async fn answer<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
-) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
+) -> Result<ServiceResponse<Tracked<EitherBody<B, BoxBody>>>, actix_web::Error> {
     let started = Instant::now();
     let id = RequestId::new(request.headers());
     let id_header = HeaderValue::from_str(&id.local);
     request.extensions_mut().insert(id);
-    versions::fold(&mut request);
+    let connection = request.request().conn_data::<Handle>().cloned();
+    let has_body = has_body(&request);
+    let answering = connection.clone().map(|connection| connection.answer(has_body));
+    let admitted = target::check_length(request.uri());
+    if admitted.is_ok() {
+        target::normalize(&mut request);
+    }
+    let admitted = admitted.and_then(|()| may_enter(&request, connection.as_ref()));
 
     // Whoever refuses below answers, with the error in the answer; the request itself goes with it and must not be
     // kept here meanwhile: actix routes requests that nobody else holds.
-    let response = reckoned(next.call(request)).await?;
+    let response = match admitted {
+        Ok(()) => reckoned(next.call(request)).await?.map_into_left_body(),
+        Err(error) => request.error_response(error).map_into_right_body(),
+    };
     let mut response = match response.response().error().and_then(|error| error.as_error::<ApiError>()) {
         Some(error) => {
-            let rendered = error.response(response.request().headers());
+            let mut rendered = error.response(response.request().headers());
+            keep_cors(response.headers(), rendered.headers_mut());
             log_cause(response.request(), error);
             response.into_response(rendered).map_into_right_body()
         }
-        None => response.map_into_left_body(),
+        None => response,
     };
     if let Ok(id) = id_header {
         response.headers_mut().insert(request_id::HEADER, id);
     }
     protect(&mut response);
     let app = response.request().app_data::<web::Data<App>>();
-    if app.is_some_and(|app| app.is_leaving()) {
+    let is_ending = connection.is_some_and(|connection| connection.is_ending());
+    if is_ending || app.is_some_and(|app| app.is_leaving()) {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     note(response.request(), response.status().as_u16(), started.elapsed());
-    Ok(response)
+    Ok(response.map_body(|_, body| Tracked::new(body, answering)))
+}
+
+/// Whether a body comes with this request.
+fn has_body(request: &ServiceRequest) -> bool {
+    let length = request.headers().get(CONTENT_LENGTH);
+    length.is_some_and(|length| length.as_bytes() != b"0")
+        || request.headers().contains_key(TRANSFER_ENCODING)
+}
+
+/// Beyond the limit of connections only what needs no token is answered: probes, above all.
+fn may_enter(request: &ServiceRequest, connection: Option<&Handle>) -> Result<(), ApiError> {
+    let is_surplus = connection.is_some_and(|connection| connection.is_surplus());
+    if is_surplus && request.path().starts_with("/v2") {
+        return Err(ApiError::Overloaded("The server has as many connections as it can hold"));
+    }
+    Ok(())
+}
+
+/// What a browser is told of an answer holds for its other form as well.
+fn keep_cors(from: &HeaderMap, to: &mut HeaderMap) {
+    let of_cors = |name: &HeaderName| name.as_str().starts_with("access-control-") || *name == VARY;
+    for (name, value) in from.iter().filter(|(name, _)| of_cors(name)) {
+        to.append(name.clone(), value.clone());
+    }
 }
 
 /// One line a request, and its figures. The query is left out: it may name things that are nobody's business.
@@ -70,7 +110,7 @@ fn note(request: &HttpRequest, status: u16, took: Duration) {
         global_request_id = id.global.as_deref(),
         method = request.method().as_str(),
         route,
-        path = request.uri().path(),
+        path = &*target::logged(request.uri().path()),
         status,
         duration_ms = milliseconds(took),
         project = caller.and_then(|caller| caller.project.as_ref()).map(tracing::field::display),

@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     auth::Auth,
+    edge::{BodyBuffer, Connections, Edge},
     error::ApiError,
     metrics::Metrics,
     rate::{Buckets, Rate},
@@ -44,6 +45,8 @@ pub struct Settings {
     pub connections: usize,
     /// How often each project may ask; `None`: as often as it likes.
     pub rate: Option<Rate>,
+    /// How the server holds its connections.
+    pub edge: Edge,
 }
 
 /// What handlers share.
@@ -59,6 +62,8 @@ pub struct App {
     /// them as well.
     seats_for_changes: Arc<Semaphore>,
     waiting: AtomicUsize,
+    pub(crate) connections: Arc<Connections>,
+    pub(crate) bodies: Arc<BodyBuffer>,
     pub(crate) rounds: Rounds,
     pub(crate) buckets: Option<Buckets>,
     ping: tokio::sync::Mutex<Option<Ping>>,
@@ -95,7 +100,10 @@ impl App {
     ) -> Self {
         let seats = settings.connections.max(1);
         let rounds = Rounds::start(&store, &rules, &metrics);
+        let connections = Connections::new(settings.edge.max_connections, metrics.edge.clone());
         Self {
+            connections: Arc::new(connections),
+            bodies: BodyBuffer::new(settings.edge.body_buffer_bytes),
             rounds,
             buckets: settings.rate.map(Buckets::new),
             store,
@@ -180,6 +188,12 @@ impl App {
     /// goes elsewhere before it stops.
     pub fn leave(&self) {
         self.is_leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// Every connection, of which there are at most so many.
+    #[must_use]
+    pub fn most_connections(&self) -> usize {
+        self.connections.most()
     }
 
     pub(crate) fn is_leaving(&self) -> bool {

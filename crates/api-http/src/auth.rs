@@ -23,7 +23,7 @@ use tokio::time::timeout_at;
 use crate::{app::App, error::ApiError, request_id::RequestId};
 
 /// The header that carries the token.
-const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
+pub(crate) const TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
 /// The header that carries the token of a service that asks for somebody.
 const SERVICE_TOKEN: HeaderName = HeaderName::from_static("x-service-token");
 

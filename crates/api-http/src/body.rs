@@ -3,7 +3,7 @@
 use std::{fmt, future::Future, pin::Pin};
 
 use actix_web::{
-    FromRequest, HttpRequest, HttpResponse,
+    FromRequest, HttpMessage, HttpRequest, HttpResponse,
     dev::Payload,
     http::header,
     rt::time::{Instant, timeout},
@@ -15,7 +15,13 @@ use futures_util::StreamExt;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{app::App, error::ApiError, times::put_off};
+use crate::{
+    app::App,
+    auth::Auth,
+    edge::{BodyRoom, Handle},
+    error::ApiError,
+    times::put_off,
+};
 
 /// A JSON body, read into what a handler needs of it.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -77,7 +83,10 @@ impl<T: FromJson + 'static> FromRequest for Body<T> {
             let app = App::of(&request)?;
             let limit = app.settings.body_bytes;
             let began = Instant::now();
-            let read = timeout(app.settings.deadline, read(payload, limit)).await;
+            let project = request.extensions().get::<Auth>().and_then(|auth| auth.caller.project.clone());
+            let mut room = app.bodies.begin(project)?;
+            let connection = request.conn_data::<Handle>();
+            let read = timeout(app.settings.deadline, read(payload, limit, connection, &mut room)).await;
             put_off(began.elapsed());
             let bytes = read.map_err(|_| ApiError::SlowBody)??;
             let media_type = media_type(&request);
@@ -88,7 +97,11 @@ impl<T: FromJson + 'static> FromRequest for Body<T> {
                 }
             }
             let bytes = bytes.ok_or(ApiError::TooLarge(limit))?;
-            parse(media_type, &bytes).map(Body)
+            let body = parse(media_type, &bytes).map(Body)?;
+            // What was made of it is held until the request is answered.
+            room.complete();
+            request.extensions_mut().insert(room);
+            Ok(body)
         })
     }
 }
@@ -119,18 +132,30 @@ fn media_type(request: &HttpRequest) -> &str {
 }
 
 /// The whole body; `None` if it is larger than `limit`.
-async fn read(mut payload: Payload, limit: usize) -> Result<Option<BytesMut>, ApiError> {
+async fn read(
+    mut payload: Payload,
+    limit: usize,
+    connection: Option<&Handle>,
+    room: &mut BodyRoom,
+) -> Result<Option<BytesMut>, ApiError> {
     let mut bytes = BytesMut::new();
     let mut size = 0_usize;
     while let Some(chunk) = payload.next().await {
+        if let Some(connection) = connection {
+            connection.read_on();
+        }
         let chunk =
             chunk.map_err(|error| ApiError::Request(format!("The body could not be read: {error}.")))?;
         size = size.saturating_add(chunk.len());
         if size <= limit {
+            room.receive(chunk.len())?;
             bytes.extend_from_slice(&chunk);
         } else if size > limit.saturating_mul(DRAINED) {
-            break;
+            return Ok(None);
         }
+    }
+    if let Some(connection) = connection {
+        connection.body_was_read();
     }
     Ok((size <= limit).then_some(bytes))
 }

@@ -36,6 +36,18 @@ pub(crate) enum ApiError {
     SlowBody,
     /// The caller's project asks too often; holds the seconds until it may again.
     TooManyRequests(u64),
+    /// The path or the whole URL is longer than so many bytes.
+    LongUrl(&'static str, usize),
+    /// The server has no room for this; says what it holds.
+    Overloaded(&'static str),
+    /// What came is no HTTP/1.1.
+    NotHttp,
+    /// A request's head did not arrive in time.
+    SlowHead,
+    /// A request's head is too large.
+    LargeHead,
+    /// The first line of a request's head is too large for the head.
+    LongTarget,
 }
 
 /// How long to wait before asking again, in seconds, where nobody knows better.
@@ -62,6 +74,11 @@ impl ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::LongUrl(..) | Self::LongTarget => StatusCode::URI_TOO_LONG,
+            Self::Overloaded(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotHttp => StatusCode::BAD_REQUEST,
+            Self::SlowHead => StatusCode::REQUEST_TIMEOUT,
+            Self::LargeHead => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         }
     }
 
@@ -86,7 +103,13 @@ impl ApiError {
             | Self::PatchMediaType(_)
             | Self::TooLarge(_)
             | Self::SlowBody
-            | Self::TooManyRequests(_) => None,
+            | Self::TooManyRequests(_)
+            | Self::LongUrl(..)
+            | Self::Overloaded(_)
+            | Self::NotHttp
+            | Self::SlowHead
+            | Self::LargeHead
+            | Self::LongTarget => None,
         }
     }
 
@@ -194,6 +217,14 @@ impl fmt::Display for ApiError {
             Self::TooManyRequests(seconds) => {
                 write!(f, "Your project sends more requests than it may: try again in {seconds} s.")
             }
+            Self::LongUrl(part, limit) => {
+                write!(f, "The {part} is too long: at most {limit} bytes are read.")
+            }
+            Self::Overloaded(holds) => write!(f, "{holds}: try again in {RETRY_AFTER} s."),
+            Self::NotHttp => f.write_str("The request is not well-formed HTTP/1.1."),
+            Self::SlowHead => f.write_str("The request's line and headers did not arrive in time."),
+            Self::LargeHead => f.write_str("The request's headers are too large."),
+            Self::LongTarget => f.write_str("The request's URL is too long."),
         }
     }
 }

@@ -4,6 +4,8 @@ mod answer;
 mod app;
 mod auth;
 mod body;
+mod cors;
+mod edge;
 mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -23,10 +25,12 @@ mod rounds;
 pub mod routes;
 mod schemas;
 mod tags;
+mod target;
 mod times;
 mod versions;
 
 pub use app::{App, Settings};
+pub use edge::{Edge, listen};
 pub use metrics::Metrics;
 pub use rate::Rate;
 
@@ -52,5 +56,11 @@ pub fn application(
         InitError = (),
     >,
 > {
-    actix_web::App::new().app_data(app).configure(routes::configure).wrap(from_fn(answer::answer))
+    let cors = cors::cors(&app.settings.edge.allowed_origins);
+    actix_web::App::new()
+        .app_data(app)
+        .configure(routes::configure)
+        .wrap(from_fn(routes::answer_options))
+        .wrap(cors)
+        .wrap(from_fn(answer::answer))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Counts and times answers, by method, route and status. Cheap to clone; one per process.
 #[derive(Clone, Debug)]
@@ -10,6 +10,7 @@ pub struct Metrics {
     answers: IntCounterVec,
     seconds: HistogramVec,
     rounds: HistogramVec,
+    pub(crate) edge: EdgeMetrics,
 }
 
 /// From a cached refusal to the deadline.
@@ -42,7 +43,7 @@ impl Metrics {
         registry.register(Box::new(rounds.clone()))?;
         registry.register(Box::new(answers.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
-        Ok(Self { answers, seconds, rounds })
+        Ok(Self { answers, seconds, rounds, edge: EdgeMetrics::new(registry)? })
     }
 
     /// How large the rounds of this kind of call are.
@@ -52,7 +53,7 @@ impl Metrics {
 
     pub(crate) fn answered(&self, method: &str, route: &str, status: u16, took: Duration) {
         // A client may invent methods; figures must not grow with them.
-        let method = if matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE") {
+        let method = if matches!(method, "GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") {
             method
         } else {
             "other"
@@ -64,5 +65,44 @@ impl Metrics {
         let status = str::from_utf8(&digits).unwrap_or("000");
         self.answers.with_label_values(&[method, route, status]).inc();
         self.seconds.with_label_values(&[method, route]).observe(took.as_secs_f64());
+    }
+}
+
+/// Counts connections, and those on which the server refused what never became a request.
+#[derive(Clone, Debug)]
+pub(crate) struct EdgeMetrics {
+    open: IntGauge,
+    rejected: IntCounterVec,
+}
+
+/// Why a connection was rejected: the values of the label `reason`.
+const REASONS: [&str; 8] =
+    ["full", "idle", "large_head", "long_target", "malformed", "no_room", "slow_head", "tls"];
+
+impl EdgeMetrics {
+    /// Metrics that `registry` shows.
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let open = IntGauge::new("vitrine_http_connections", "Connections that clients have open.")?;
+        let rejected = IntCounterVec::new(
+            Opts::new(
+                "vitrine_http_rejected_connections_total",
+                "Connections that the server ended without answering a request.",
+            ),
+            &["reason"],
+        )?;
+        for reason in REASONS {
+            rejected.with_label_values(&[reason]);
+        }
+        registry.register(Box::new(open.clone()))?;
+        registry.register(Box::new(rejected.clone()))?;
+        Ok(Self { open, rejected })
+    }
+
+    pub(crate) fn open(&self, connections: usize) {
+        self.open.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn rejected(&self, reason: &str) {
+        self.rejected.with_label_values(&[reason]).inc();
     }
 }

@@ -5,13 +5,15 @@ use actix_web::{
     http::header::{CACHE_CONTROL, HeaderValue, STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS},
 };
 
+use crate::edge::Handle;
+
 /// A year, as is usual; not for other names under ours, which are not ours to bind.
 const HTTPS_ONLY: &str = "max-age=31536000";
 
 /// Adds them to an answer.
 pub(crate) fn protect<B>(response: &mut ServiceResponse<B>) {
     let per_caller = response.request().uri().path().starts_with("/v2");
-    let over_tls = response.request().app_config().secure();
+    let over_tls = response.request().conn_data::<Handle>().is_some_and(Handle::is_secure);
     let headers = response.headers_mut();
     // A member's id or a tag is text that somebody else chose: it is never to be taken for a page or a script.
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

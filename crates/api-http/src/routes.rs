@@ -1,7 +1,16 @@
 //! Every path and method of the API, on one page. What is not in [`TABLE`] does not exist, and the access matrix in
 //! `tests/` has a row for each line of it.
 
-use actix_web::{HttpRequest, HttpResponse, Resource, http::Method, middleware::from_fn, web};
+use std::sync::LazyLock;
+
+use actix_web::{
+    HttpRequest, HttpResponse, Resource,
+    body::{BoxBody, EitherBody, MessageBody},
+    dev::{ResourceDef, ServiceRequest, ServiceResponse},
+    http::{Method, header::ALLOW},
+    middleware::{Next, from_fn},
+    web,
+};
 
 use crate::{auth, error::ApiError, health, history, images, members, openapi, schemas, tags, versions};
 
@@ -49,9 +58,11 @@ const IMAGE_ID: &str = "{image_id}";
 
 /// The table.
 #[rustfmt::skip]
-pub static TABLE: [Route; 26] = [
-    Route { method: Method::GET,    path: "/",            allow: "GET", handler: || web::get().to(versions::choices) },
-    Route { method: Method::GET,    path: "/versions",    allow: "GET", handler: || web::get().to(versions::list) },
+pub static TABLE: [Route; 28] = [
+    Route { method: Method::GET,    path: "/",            allow: "GET, HEAD", handler: || web::get().to(versions::choices) },
+    Route { method: Method::HEAD,   path: "/",            allow: "GET, HEAD", handler: || web::head().to(versions::choices) },
+    Route { method: Method::GET,    path: "/versions",    allow: "GET, HEAD", handler: || web::get().to(versions::list) },
+    Route { method: Method::HEAD,   path: "/versions",    allow: "GET, HEAD", handler: || web::head().to(versions::list) },
     Route { method: Method::GET,    path: "/openapi.json", allow: "GET", handler: || web::get().to(openapi::show) },
     Route { method: Method::GET,    path: "/healthcheck", allow: "GET, HEAD", handler: || web::get().to(health::healthcheck) },
     Route { method: Method::HEAD,   path: "/healthcheck", allow: "GET, HEAD", handler: || web::head().to(health::healthcheck) },
@@ -118,8 +129,12 @@ fn of(path: &str) -> impl Iterator<Item = &'static Route> {
     TABLE.iter().filter(move |route| route.path == path)
 }
 
+fn allow(path: &str) -> &'static str {
+    of(path).next().map_or("", |route| route.allow)
+}
+
 fn resource(path: &'static str, pattern: &str) -> Resource {
-    let allow = of(path).next().map_or("", |route| route.allow);
+    let allow = allow(path);
     let resource = web::resource(pattern).app_data(Matched(path));
     of(path)
         .fold(resource, |resource, route| resource.route((route.handler)()))
@@ -128,10 +143,27 @@ fn resource(path: &'static str, pattern: &str) -> Resource {
 
 /// `/v2/images//members/P` names no image: whatever the method, it is not allowed (sharing API, section 3).
 fn blank_image(path: &'static str, pattern: &str) -> Resource {
-    let allow = of(path).next().map_or("", |route| route.allow);
+    let allow = allow(path);
     web::resource(pattern)
         .app_data(Matched(path))
         .default_service(web::to(move || async move { Err::<HttpResponse, _>(ApiError::BlankImage(allow)) }))
+}
+
+/// Answers `OPTIONS` for every path of the table, before the token is looked at: 204 with the methods of the path.
+pub(crate) async fn answer_options<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
+    static PATHS: LazyLock<Vec<(ResourceDef, &str)>> =
+        LazyLock::new(|| paths().into_iter().map(|path| (ResourceDef::new(path), allow(path))).collect());
+    if *request.method() == Method::OPTIONS {
+        let path = request.match_info().unprocessed();
+        if let Some((_, allow)) = PATHS.iter().find(|(known, _)| known.is_match(path)) {
+            let answer = HttpResponse::NoContent().insert_header((ALLOW, *allow)).finish();
+            return Ok(request.into_response(answer).map_into_right_body());
+        }
+    }
+    next.call(request).await.map(ServiceResponse::map_into_left_body)
 }
 
 async fn no_such_path() -> Result<HttpResponse, ApiError> {

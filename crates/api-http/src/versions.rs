@@ -1,14 +1,9 @@
 //! Which versions of the API there are, and what a version in a path means.
 
-use actix_web::{
-    HttpRequest, HttpResponse,
-    dev::ServiceRequest,
-    http::{Uri, header},
-    web,
-};
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use serde_json::{Value, json};
 
-use crate::{app::App, body, error::ApiError};
+use crate::{app::App, body, edge::Handle, error::ApiError};
 
 /// The minor versions whose calls are built, newest first: 2.7 hidden images, 2.5 shared and community images, 2.1
 /// members, 2.0 image records. Those between and above them brought calls that are not here.
@@ -38,29 +33,26 @@ pub(crate) fn base(request: &HttpRequest) -> Result<String, ApiError> {
     let app: &web::Data<App> = App::of(request)?;
     Ok(match &app.settings.public_endpoint {
         Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-        None if request.app_config().secure() => format!("https://{}", host(request)),
-        None => format!("http://{}", host(request)),
+        None => {
+            let is_secure = request.conn_data::<Handle>().is_some_and(Handle::is_secure);
+            format!("{}://{}", if is_secure { "https" } else { "http" }, host(request))
+        }
     })
 }
 
 /// The host this client asked, not one that it says another was asked for (`Forwarded`, `X-Forwarded-Host`): who stands
 /// in front of the service says so by `public_endpoint`.
-fn host(request: &HttpRequest) -> &str {
+fn host(request: &HttpRequest) -> String {
     let named = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
-    named.filter(|host| !host.is_empty()).unwrap_or_else(|| request.app_config().host())
+    let named = named.filter(|host| !host.is_empty()).map(str::to_owned);
+    // HTTP/1.0 has no Host: then it is the address that this client reached.
+    let reached = || request.conn_data::<Handle>().and_then(|connection| connection.local_address());
+    named.or_else(reached).unwrap_or_else(|| request.app_config().host().to_owned())
 }
 
-/// `/v2.N/…` means `/v2/…` for the minor versions that are announced.
-pub(crate) fn fold(request: &mut ServiceRequest) {
-    let path = request.uri().path();
-    let Some(minor) = path.split('/').nth(1).filter(|first| MINORS.contains(first)) else { return };
-    let rest = &path[1 + minor.len()..];
-    let folded = match request.uri().query() {
-        Some(query) => format!("/v2{rest}?{query}"),
-        None => format!("/v2{rest}"),
-    };
-    if let Ok(uri) = folded.parse::<Uri>() {
-        request.match_info_mut().get_mut().update(&uri);
-        request.head_mut().uri = uri;
-    }
+/// What is left of a path after its version, where this is `/v2.N` for a minor version that is announced.
+pub(crate) fn after_minor(path: &str) -> Option<&str> {
+    let rest = path.strip_prefix('/')?;
+    let minor = rest.split('/').next().filter(|first| MINORS.contains(first))?;
+    rest.strip_prefix(minor)
 }

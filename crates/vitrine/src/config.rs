@@ -4,6 +4,7 @@
 //! `…_file` names a file with a secret, for the key without `_file`.
 
 mod events;
+mod http;
 pub(crate) mod keys;
 pub(crate) mod layers;
 mod parts;
@@ -15,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use self::events::Events;
 pub(crate) use self::events::host;
+use self::http::{CorsKeys, HttpKeys};
 use self::value::{Secret, number};
 
 /// Why the program does not start: names the key and says what would be right.
@@ -55,6 +57,8 @@ pub(crate) struct Config {
     pub(crate) keystone: Keystone,
     pub(crate) sharing: Sharing,
     pub(crate) events: Events,
+    pub(crate) http: HttpKeys,
+    pub(crate) cors: CorsKeys,
     pub(crate) limits: LimitKeys,
     pub(crate) tls: TlsKeys,
     pub(crate) log: Log,
@@ -240,6 +244,8 @@ impl Default for Config {
             keystone: Keystone::default(),
             sharing: Sharing::default(),
             events: Events::default(),
+            http: HttpKeys::default(),
+            cors: CorsKeys::default(),
             limits: LimitKeys::default(),
             tls: TlsKeys::default(),
             log: Log::default(),
@@ -344,6 +350,15 @@ impl Config {
             ("events.webhook_patience", long(self.events.webhook_patience), 1, 30 * 86_400),
             ("events.lease", long(self.events.lease), 1, 300),
             ("events.keep_days", i64::from(self.events.keep_days), 0, 36_500),
+            ("http.max_connections", whole(self.http.max_connections), 16, 100_000),
+            ("http.keep_alive", long(self.http.keep_alive), 1, 3600),
+            // One project may hold half of it, and the largest body must fit.
+            (
+                "http.body_buffer_bytes",
+                whole(self.http.body_buffer_bytes),
+                whole(limits.body_bytes.saturating_mul(2)),
+                1 << 40,
+            ),
             ("limits.members_per_image", limits.members_per_image, -1, i64::MAX),
             ("limits.properties_per_image", limits.properties_per_image, -1, i64::MAX),
             ("limits.tags_per_image", limits.tags_per_image, -1, i64::MAX),

@@ -3,19 +3,46 @@
 use std::{net::TcpListener, time::Duration};
 
 use rustix::{
-    net::sockopt::set_tcp_user_timeout,
+    net::{listen, sockopt::set_tcp_user_timeout},
     process::{Resource, Rlimit, getrlimit, setrlimit},
 };
 
+/// Open files besides connections: to the database, Keystone and sinks, the log, the listeners.
+const OTHER_FILES: u64 = 256;
+/// Connections that wait to be accepted; the system's `somaxconn` may be less.
+const BACKLOG: i32 = 4096;
+
 /// Takes all the open files this process may have: a shell, and systemd, often start it with 1,024, for the sake of
 /// programs that use `select`; each connection is one, and those who come when there are none left are not answered.
-pub(crate) fn take_all_files() {
+/// Gives their number; `None` if it is unlimited.
+pub(crate) fn take_all_files() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     if limit.current == limit.maximum {
-        return;
+        return limit.current;
     }
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
         tracing::warn!(%error, files = limit.current, "no more files than the soft limit can be open at once");
+        return limit.current;
+    }
+    limit.maximum
+}
+
+/// Warns if clients may open more connections than this process may have open files.
+pub(crate) fn check_files(files: Option<u64>, connections: usize) {
+    let needed = u64::try_from(connections).unwrap_or(u64::MAX).saturating_add(OTHER_FILES);
+    if let Some(files) = files.filter(|files| *files < needed) {
+        tracing::warn!(
+            files,
+            needed,
+            "http.max_connections needs more open files than this process may have"
+        );
+    }
+}
+
+/// Lets connections wait to be accepted: they are accepted at once, but thousands may come in the same moment.
+pub(crate) fn let_many_wait(listener: &TcpListener) {
+    if let Err(error) = listen(listener, BACKLOG) {
+        tracing::warn!(%error, "few connections can wait to be accepted");
     }
 }
 

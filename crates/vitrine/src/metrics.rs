@@ -12,6 +12,9 @@ use store_diesel::DieselStore;
 
 use crate::{Failure, figures};
 
+/// Connections to `/metrics` at once: a few servers of Prometheus ask it.
+const CONNECTIONS: usize = 64;
+
 /// What is shown.
 pub(crate) struct Shown {
     pub(crate) registry: Registry,
@@ -30,7 +33,8 @@ pub(crate) fn server(listener: TcpListener, shown: Shown) -> Result<Server, Fail
         let app = App::new().app_data(shown.clone());
         app.route("/metrics", web::get().to(metrics)).route("/metrics", web::head().to(metrics))
     });
-    let server = server.workers(1).disable_signals().shutdown_timeout(1).listen(listener);
+    let server =
+        server.workers(1).max_connections(CONNECTIONS).disable_signals().shutdown_timeout(1).listen(listener);
     Ok(server.map_err(|error| Failure::other("cannot serve metrics", error))?.run())
 }
 

@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, sync::Arc, time::Duration};
 
-use actix_web::{HttpServer, rt::System, web};
+use actix_web::{dev::Server, rt::System, web};
 use api_http::App;
 use auth_keystone::Keystone;
 use prometheus::Registry;
@@ -18,16 +18,6 @@ use crate::{
     telling::Telling,
     tls::Tls,
 };
-
-/// How long an idle connection is kept: longer than load balancers keep theirs, so that they, who know, close it.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// How long a client may take to send a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may take to agree on TLS.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How many clients a worker agrees with at once: far more than do so in earnest, so that those who never finish, each
-/// for as long as that time, do not keep out the others.
-const HANDSHAKES: usize = 8192;
 
 /// How long is waited at the end for leases to be given back.
 const LEASES_BACK: Duration = Duration::from_secs(1);
@@ -104,7 +94,9 @@ pub(crate) async fn run(
     ));
 
     let telling = Telling::start(config, &store)?;
-    connections::take_all_files();
+    let files = connections::take_all_files();
+    connections::check_files(files, app.most_connections());
+    connections::let_many_wait(&listener);
     connections::let_go_of_those_who_never_read(&listener, Duration::from_secs(config.deadline));
     let address = listener.local_addr().map_err(|error| Failure::other("cannot listen", error))?;
     let workers = config.workers();
@@ -112,23 +104,13 @@ pub(crate) async fn run(
     // must not wait behind them: readiness, looking up Keystone's address, reading its keys.
     let blocking = config.pool_size() as usize + 4;
     let tls = Tls::of(&config.tls)?;
-    let served = app.clone();
-    let server = HttpServer::new(move || api_http::application(served.clone()))
-        .workers(workers)
+    let builder = Server::build()
         .worker_max_blocking_threads(blocking)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .tls_handshake_timeout(HANDSHAKE_TIMEOUT)
-        .max_connection_rate(HANDSHAKES)
         .shutdown_timeout(config.shutdown.grace)
         .disable_signals();
-    let server = match &tls {
-        Some(tls) => {
-            let with = tls.server().map_err(|error| Failure::other("cannot speak TLS", error))?;
-            server.listen_rustls_0_23(listener, with)
-        }
-        None => server.listen(listener),
-    };
+    let secured = tls.as_ref().map(Tls::server).transpose();
+    let secured = secured.map_err(|error| Failure::other("cannot speak TLS", error))?;
+    let server = api_http::listen(builder, workers, listener, &app, secured);
     let server = server.map_err(|error| Failure::other("cannot serve", error))?.run();
 
     let drain = Duration::from_secs(config.shutdown.drain);

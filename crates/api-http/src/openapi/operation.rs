@@ -91,6 +91,8 @@ pub(super) fn of(route: &Route) -> Option<Operation> {
         ("GET", "/healthcheck") => new("healthcheck", "Whether the process answers, as Glance says it").answers(200, Text),
         ("GET", "/livez") => new("livez", "Whether the process answers").answers(200, Text),
         ("GET", "/readyz") => new("readyz", "Whether database and Keystone answer").answers(200, Text).refused(&[503]),
+        ("HEAD", "/") => new("choose_version_head", "The same without the body").answers(300, Json("Versions")),
+        ("HEAD", "/versions") => new("list_versions_head", "The same without the body").answers(200, Json("Versions")),
         ("HEAD", "/healthcheck") => new("healthcheck_head", "The same without the text").answers(200, Text),
         ("HEAD", "/livez") => new("livez_head", "The same without the text").answers(200, Text),
         ("HEAD", "/readyz") => new("readyz_head", "The same without the text").answers(200, Text).refused(&[503]),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::SocketAddr,
+    net::{SocketAddr, TcpListener},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -12,8 +12,12 @@ use std::{
     time::Duration,
 };
 
-use actix_web::{HttpServer, dev::ServerHandle, rt::System, web};
-use api_http::{App, Metrics, Settings};
+use actix_web::{
+    dev::{Server, ServerHandle},
+    rt::System,
+    web,
+};
+use api_http::{App, Edge, Metrics, Settings};
 use core_domain::{
     Caller, Rules,
     image::{Image, ImageId},
@@ -101,6 +105,7 @@ impl Served {
                 deadline: Duration::from_secs(30),
                 connections: 8,
                 rate: None,
+                edge: Edge::default(),
             },
             store: Arc::new(MemoryStore::default()),
         };
@@ -117,13 +122,10 @@ impl Served {
         let (tell, told) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             System::new().block_on(async move {
-                let server = HttpServer::new(move || api_http::application(app.clone()))
-                    .workers(1)
-                    .disable_signals()
-                    .bind(("127.0.0.1", 0))
-                    .unwrap();
-                let address = server.addrs()[0];
-                let server = server.run();
+                let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                let address = listener.local_addr().unwrap();
+                let builder = Server::build().disable_signals();
+                let server = api_http::listen(builder, 1, listener, &app, None).unwrap().run();
                 tell.send((address, server.handle())).unwrap();
                 server.await.unwrap();
             });

@@ -115,6 +115,18 @@ const KEYS: &[Key] = &[
         "path",
         "authorities (PEM) to trust for Keystone's certificate; empty: the system's",
     ),
+    key("http.max_connections", "connections", "connections that clients may have open at once"),
+    key("http.keep_alive", "seconds", "time for which an idle connection is kept"),
+    key(
+        "http.body_buffer_bytes",
+        "bytes",
+        "bytes that all request bodies being received hold together; beyond: 503",
+    ),
+    key(
+        "cors.allowed_origins",
+        "",
+        "origins of web pages that may call the API from a browser, separated by commas; empty: none",
+    ),
     key("sharing.private_images", "share or forbid", "what adding a member to a private image does"),
     key(
         "events.rabbitmq_url",

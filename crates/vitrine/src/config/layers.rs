@@ -269,6 +269,9 @@ mod tests {
             ("VITRINE_EVENTS__WEBHOOK_PATIENCE", "0", "events.webhook_patience"),
             ("VITRINE_EVENTS__KEEP_DAYS", "40000", "events.keep_days"),
             ("VITRINE_SHUTDOWN__GRACE", "100000", "shutdown.grace"),
+            ("VITRINE_HTTP__MAX_CONNECTIONS", "15", "http.max_connections"),
+            ("VITRINE_HTTP__KEEP_ALIVE", "0", "http.keep_alive"),
+            ("VITRINE_HTTP__BODY_BUFFER_BYTES", "1048575", "http.body_buffer_bytes"),
         ] {
             let config = environment(&[(name, value)]).unwrap();
             let refusal = config.check_numbers().unwrap_err().to_string();

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use api_http::Rate;
+use api_http::{Edge, Rate};
 use core_domain::{
     caller::{PrivateImages, Rules},
     limits::Limits,
@@ -157,6 +157,20 @@ impl Config {
             deadline: Duration::from_secs(self.deadline),
             connections: self.pool_size() as usize,
             rate: self.rate()?,
+            edge: self.edge()?,
+        })
+    }
+
+    /// How the server holds its connections.
+    ///
+    /// # Errors
+    /// Text that is no origin.
+    fn edge(&self) -> Result<Edge, BadConfig> {
+        Ok(Edge {
+            max_connections: self.http.max_connections,
+            keep_alive: Duration::from_secs(self.http.keep_alive),
+            body_buffer_bytes: self.http.body_buffer_bytes,
+            allowed_origins: self.cors.origins()?,
         })
     }
 

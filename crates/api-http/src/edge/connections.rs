@@ -1,0 +1,365 @@
+//! Every connection there is: how many may be, and whose place a new one takes when there is no other.
+//!
+//! A new connection is always accepted at once. When the limit is reached, room is made by ending connections on which no
+//! request is being answered, those of the address that has most of them first, and of these the oldest.
+
+use std::{
+    collections::{BinaryHeap, HashMap},
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
+};
+
+use super::{
+    HEAD_TIMEOUT,
+    connection::{Activity, Connection, Ending},
+};
+use crate::metrics::EdgeMetrics;
+
+/// Bytes beyond the free ones that unfinished heads of all connections may hold together.
+const HEADS_BYTES: usize = 16 << 20;
+/// What a connection weighs besides what is charged for its head, when the heaviest address is looked for.
+const WEIGHT: usize = 16 << 10;
+/// Of so many connections one more is let in for probes when all are being answered.
+const SURPLUS_SHARE: usize = 8;
+/// Of so many connections one is ended when room is made, so that not every new connection looks for one.
+const BATCH_SHARE: usize = 16;
+/// Later than the HTTP library's own timeout, which knows only the first head of a connection.
+const LATER_HEAD_TIMEOUT: Duration = HEAD_TIMEOUT.saturating_add(Duration::from_secs(1));
+
+/// Every connection.
+pub(crate) struct Connections {
+    limit: usize,
+    started: Instant,
+    open: Mutex<Open>,
+    /// The sum of what connections are charged for their heads.
+    heads: AtomicUsize,
+    pub(super) metrics: EdgeMetrics,
+}
+
+#[derive(Default)]
+struct Open {
+    next: u64,
+    all: HashMap<u64, Arc<Connection>>,
+}
+
+impl Connections {
+    /// At most `limit` at once, and an eighth more for what needs no token.
+    pub(crate) fn new(limit: usize, metrics: EdgeMetrics) -> Self {
+        Self {
+            limit: limit.max(1),
+            started: Instant::now(),
+            open: Mutex::new(Open::default()),
+            heads: AtomicUsize::new(0),
+            metrics,
+        }
+    }
+
+    /// How many there can be at most, those that are just being ended included.
+    pub(crate) fn most(&self) -> usize {
+        2 * (self.limit + self.surplus())
+    }
+
+    fn surplus(&self) -> usize {
+        (self.limit / SURPLUS_SHARE).max(1)
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets a connection in; `None` if there is no room for it, and none can be made.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        peer: Option<SocketAddr>,
+        local: Option<SocketAddr>,
+    ) -> Option<Admitted> {
+        let mut open = self.open();
+        let mut live = open.live();
+        if live >= self.limit {
+            let needed = live - self.limit + (self.limit / BATCH_SHARE).max(1);
+            live -= self.make_room(&open, |ended, _| ended < needed).min(live);
+        }
+        if live >= self.limit + self.surplus() {
+            self.metrics.rejected("full");
+            return None;
+        }
+        let is_surplus = live >= self.limit;
+        let connection = Arc::new(Connection::new(peer, local, is_surplus, self.now()));
+        let id = open.next;
+        open.next += 1;
+        open.all.insert(id, Arc::clone(&connection));
+        self.metrics.open(open.all.len());
+        drop(open);
+        Some(Admitted { connections: Arc::clone(self), connection, id })
+    }
+
+    /// Ends connections without a request in progress, for as long as `more` says of their number and of the bytes that were
+    /// charged for them; gives their number.
+    fn make_room(&self, open: &Open, more: impl Fn(usize, usize) -> bool) -> usize {
+        let mut peers: HashMap<IpAddr, Peer> = HashMap::new();
+        let evictable = |connection: &&Arc<Connection>| {
+            connection.activity() != Activity::Answering && connection.ending().is_none()
+        };
+        for connection in open.all.values().filter(evictable) {
+            let peer = peers.entry(connection.peer).or_default();
+            peer.weight += WEIGHT + connection.charged();
+            peer.connections.push(Arc::clone(connection));
+        }
+        // The heaviest address first, and of its connections the oldest.
+        let mut heaviest: BinaryHeap<Peer> = peers.into_values().map(Peer::oldest_last).collect();
+        let (mut ended, mut bytes) = (0, 0);
+        while more(ended, bytes) {
+            let Some(mut peer) = heaviest.pop() else { break };
+            let Some(connection) = peer.connections.pop() else { continue };
+            peer.weight = peer.weight.saturating_sub(WEIGHT + connection.charged());
+            heaviest.push(peer);
+            let (ending, reason) = match connection.activity() {
+                Activity::Idle => (Ending::Quiet, "idle"),
+                Activity::ReadingHead | Activity::Answering => (Ending::NoRoom, "no_room"),
+            };
+            if connection.end(ending) {
+                self.metrics.rejected(reason);
+                ended += 1;
+                bytes += connection.charged();
+            }
+        }
+        ended
+    }
+
+    /// So many bytes more are charged for heads; ends connections if that is too much.
+    fn charge(&self, bytes: usize) {
+        if bytes == 0 || self.heads.fetch_add(bytes, Relaxed) + bytes <= HEADS_BYTES {
+            return;
+        }
+        let open = self.open();
+        // Those that are being ended give back what they hold in a moment.
+        let leaving = open.all.values().filter(|connection| connection.ending().is_some());
+        let held = self.heads.load(Relaxed).saturating_sub(leaving.map(|leaving| leaving.charged()).sum());
+        if held > HEADS_BYTES {
+            let excess = held - HEADS_BYTES + HEADS_BYTES / BATCH_SHARE;
+            self.make_room(&open, |_, bytes| bytes < excess);
+        }
+    }
+
+    /// Ends connections whose later heads do not arrive in time.
+    pub(super) fn end_slow_heads(&self) {
+        let timeout = u64::try_from(LATER_HEAD_TIMEOUT.as_millis()).unwrap_or(u64::MAX);
+        let now = self.now();
+        for connection in self.open().all.values() {
+            let is_late = connection.activity() == Activity::ReadingHead
+                && now.saturating_sub(connection.since()) > timeout;
+            if is_late {
+                let said = !connection.has_unread_body();
+                connection.end(if said { Ending::SlowHead } else { Ending::Quiet });
+            }
+        }
+    }
+}
+
+impl Open {
+    /// Those that are not being ended.
+    fn live(&self) -> usize {
+        self.all.values().filter(|connection| connection.ending().is_none()).count()
+    }
+}
+
+/// The connections of one address that can be ended.
+#[derive(Default)]
+struct Peer {
+    weight: usize,
+    connections: Vec<Arc<Connection>>,
+}
+
+impl Peer {
+    fn oldest_last(mut self) -> Self {
+        self.connections.sort_unstable_by_key(|connection| std::cmp::Reverse(connection.since()));
+        self
+    }
+}
+
+impl PartialEq for Peer {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Peer {}
+
+impl PartialOrd for Peer {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Peer {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let oldest = |peer: &Self| peer.connections.last().map_or(u64::MAX, |connection| connection.since());
+        self.weight.cmp(&other.weight).then_with(|| oldest(other).cmp(&oldest(self)))
+    }
+}
+
+/// A connection that was let in, for as long as it is open.
+pub(super) struct Admitted {
+    connections: Arc<Connections>,
+    connection: Arc<Connection>,
+    id: u64,
+}
+
+impl Admitted {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// What a request knows its connection by.
+    pub(super) fn handle(&self, is_secure: bool) -> Handle {
+        Handle {
+            connections: Arc::clone(&self.connections),
+            connection: Arc::clone(&self.connection),
+            is_secure,
+        }
+    }
+
+    pub(super) fn metrics(&self) -> &EdgeMetrics {
+        &self.connections.metrics
+    }
+
+    /// These bytes have come.
+    pub(super) fn received(&self, bytes: &[u8]) {
+        self.connections.charge(self.connection.received(bytes, self.connections.now()));
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut open = self.connections.open();
+        open.all.remove(&self.id);
+        self.connections.metrics.open(open.all.len());
+        drop(open);
+        self.connections.heads.fetch_sub(self.connection.charged(), Relaxed);
+    }
+}
+
+/// What a request knows its connection by.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    connections: Arc<Connections>,
+    connection: Arc<Connection>,
+    is_secure: bool,
+}
+
+impl Handle {
+    /// Whether it is over TLS.
+    pub(crate) fn is_secure(&self) -> bool {
+        self.is_secure
+    }
+
+    /// From now on a request is being answered, until what this returns is dropped.
+    pub(crate) fn answer(self, has_body: bool) -> Answering {
+        self.connection.begin_answer(self.connections.now(), has_body);
+        Answering(self)
+    }
+}
+
+impl std::ops::Deref for Handle {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+/// A request is being answered on this connection.
+pub(crate) struct Answering(Handle);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.connection.end_answer(self.0.connections.now());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn connections(limit: usize) -> Arc<Connections> {
+        Arc::new(Connections::new(limit, EdgeMetrics::new(&prometheus::Registry::new()).unwrap()))
+    }
+
+    fn from(connections: &Arc<Connections>, last: u8) -> Option<Admitted> {
+        connections.admit(Some(SocketAddr::from(([127, 0, 0, last], 1))), None)
+    }
+
+    #[test]
+    fn new_connection_takes_the_place_of_the_heaviest_address() {
+        let connections = connections(4);
+        let other = from(&connections, 1).unwrap();
+        let heavy: Vec<_> = (0..3).map(|_| from(&connections, 2).unwrap()).collect();
+        let new = from(&connections, 3).unwrap();
+        assert!(!new.connection.is_surplus() && other.connection.ending().is_none());
+        let ended = heavy.iter().filter(|heavy| heavy.connection.ending() == Some(Ending::NoRoom));
+        assert_eq!(ended.count(), 1);
+    }
+
+    #[test]
+    fn of_one_address_the_oldest_connection_is_ended_first() {
+        let connections = connections(3);
+        let all: Vec<_> = (0..3).map(|_| from(&connections, 1).unwrap()).collect();
+        for (admitted, since) in all.iter().zip([30, 10, 20]) {
+            admitted.connection.end_answer(since);
+        }
+        let _new = from(&connections, 1).unwrap();
+        let endings: Vec<_> = all.iter().map(|admitted| admitted.connection.ending()).collect();
+        assert_eq!(endings, [None, Some(Ending::Quiet), None]);
+    }
+
+    #[test]
+    fn request_in_progress_is_never_ended_and_probes_find_room() {
+        let connections = connections(8);
+        let busy: Vec<_> = (0..8).map(|_| from(&connections, 1).unwrap()).collect();
+        let answering: Vec<_> = busy.iter().map(|busy| busy.handle(false).answer(false)).collect();
+        let probe = from(&connections, 2).unwrap();
+        assert!(probe.connection.is_surplus());
+        let _answering = probe.handle(false).answer(false);
+        assert!(from(&connections, 3).is_none(), "all of them are being answered");
+        assert!(busy.iter().all(|busy| busy.connection.ending().is_none()));
+        drop(answering);
+        assert!(!from(&connections, 3).unwrap().connection.is_surplus());
+    }
+
+    #[test]
+    fn unfinished_heads_of_all_connections_are_bounded_in_bytes() {
+        let connections = connections(100_000);
+        let kilobytes = 60 * 1024;
+        let mut heavy = Vec::new();
+        for _ in 0..(2 * HEADS_BYTES / kilobytes) {
+            let admitted = from(&connections, 1).unwrap();
+            admitted.received(&vec![b'x'; kilobytes]);
+            heavy.retain(|heavy: &Admitted| heavy.connection.ending().is_none());
+            heavy.push(admitted);
+            assert!(connections.heads.load(Relaxed) <= HEADS_BYTES + kilobytes);
+        }
+        heavy.clear();
+        assert_eq!(connections.heads.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn ten_thousand_connections_never_exceed_the_limit() {
+        let connections = connections(64);
+        let mut open = Vec::new();
+        for number in 0..10_000_u32 {
+            let last = u8::try_from(number % 16).unwrap();
+            open.retain(|open: &Admitted| open.connection.ending().is_none());
+            open.push(from(&connections, last).unwrap());
+            let live = open.iter().filter(|open| open.connection.ending().is_none()).count();
+            assert!(live <= 64);
+        }
+    }
+}

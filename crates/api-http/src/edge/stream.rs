@@ -1,0 +1,238 @@
+//! The byte stream between a client and the HTTP library.
+//!
+//! It reports what comes, reads no further than a request is due, ends where the registry says so, and puts an answer of our
+//! form in the place of the bare ones that the library writes by itself.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use actix_web::{
+    http::StatusCode,
+    rt::{
+        net::TcpStream,
+        time::{Sleep, sleep},
+    },
+    web::{Buf, BytesMut},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::server::TlsStream;
+
+use super::{
+    connection::{Activity, Ending},
+    connections::{Admitted, Handle},
+    own_answer,
+};
+use crate::error::ApiError;
+
+/// What is read at once; then the HTTP library looks whether a head is complete.
+const READ_AT_ONCE: usize = 16 * 1024;
+/// How long what the client still sends is read and thrown away after a refusal: else the system might take it back.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Plain, or over TLS.
+pub(super) enum Transport {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// The stream of one connection.
+pub(super) struct Stream {
+    transport: Transport,
+    admitted: Admitted,
+    read_at_once: usize,
+    /// Written by us in place of the library, or as the last words on a connection.
+    out: BytesMut,
+    refused: bool,
+    sent_all: bool,
+    linger: Option<Pin<Box<Sleep>>>,
+}
+
+impl Stream {
+    pub(super) fn new(transport: Transport, admitted: Admitted) -> Self {
+        Self {
+            transport,
+            admitted,
+            read_at_once: 0,
+            out: BytesMut::new(),
+            refused: false,
+            sent_all: false,
+            linger: None,
+        }
+    }
+
+    /// What a request knows its connection by.
+    pub(super) fn handle(&self) -> Handle {
+        self.admitted.handle(matches!(self.transport, Transport::Tls(_)))
+    }
+
+    /// Says why this connection ends, once.
+    fn refuse(&mut self, ending: Ending) {
+        if self.refused {
+            return;
+        }
+        self.refused = true;
+        let (reason, error) = match ending {
+            Ending::Quiet => return,
+            // The registry counts those that it ends.
+            Ending::NoRoom => ("", ApiError::Overloaded("The server has as many connections as it can hold")),
+            Ending::SlowHead => ("slow_head", ApiError::SlowHead),
+            Ending::LargeHead => ("large_head", ApiError::LargeHead),
+            Ending::LongTarget => ("long_target", ApiError::LongTarget),
+        };
+        if !reason.is_empty() {
+            self.admitted.metrics().rejected(reason);
+        }
+        own_answer::write(&mut self.out, &error);
+    }
+
+    /// Writes what we have to say.
+    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.out.has_remaining() {
+            let written = ready!(Pin::new(&mut self.transport).poll_write(cx, &self.out))?;
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.out.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads and throws away until the client has sent all, or for as long as [`LINGER`].
+    fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let linger = self.linger.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        let mut scrap = [0; 4096];
+        while linger.as_mut().poll(cx).is_pending() {
+            let mut scrap = ReadBuf::new(&mut scrap);
+            match ready!(Pin::new(&mut self.transport).poll_read(cx, &mut scrap)) {
+                Ok(()) if !scrap.filled().is_empty() => {}
+                Ok(()) | Err(_) => break,
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let connection = this.admitted.connection();
+        connection.wake_by(cx.waker());
+        if connection.activity() != Activity::Answering {
+            if let Some(ending) = connection.oversized_head() {
+                connection.end(ending);
+            }
+            if let Some(ending) = connection.ending() {
+                this.refuse(ending);
+                // To the library, the client has sent all it has to send.
+                return Poll::Ready(Ok(()));
+            }
+        }
+        if !connection.may_read() {
+            return Poll::Pending;
+        }
+        if this.read_at_once >= READ_AT_ONCE {
+            this.read_at_once = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut this.transport).poll_read(cx, buffer);
+        let new = buffer.filled().get(before..).unwrap_or_default();
+        match &read {
+            Poll::Ready(Ok(())) if !new.is_empty() => {
+                this.read_at_once += new.len();
+                this.admitted.received(new);
+            }
+            Poll::Ready(_) | Poll::Pending => this.read_at_once = 0,
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.admitted.connection().activity() != Activity::Answering
+            && let Some((start, status)) = own_answer::of_library(buffer)
+        {
+            let (reason, error) = match status {
+                StatusCode::REQUEST_TIMEOUT => ("slow_head", ApiError::SlowHead),
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ("large_head", ApiError::LargeHead),
+                _ => ("malformed", ApiError::NotHttp),
+            };
+            this.admitted.metrics().rejected(reason);
+            this.refused = true;
+            this.out.extend_from_slice(buffer.get(..start).unwrap_or_default());
+            own_answer::write(&mut this.out, &error);
+            // What cannot be sent now is sent by the flush that follows.
+            return match this.poll_out(cx) {
+                Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(buffer.len())),
+            };
+        }
+        Pin::new(&mut this.transport).poll_write(cx, buffer)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(this.poll_out(cx))?;
+        Pin::new(&mut this.transport).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.sent_all {
+            ready!(this.poll_out(cx))?;
+            ready!(Pin::new(&mut this.transport).poll_shutdown(cx))?;
+            this.sent_all = true;
+        }
+        if this.refused {
+            ready!(this.poll_linger(cx));
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_write(cx, buffer),
+            Self::Tls(stream) => Pin::new(stream).poll_write(cx, buffer),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
