@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::HeaderValue;
 
 use crate::{
+    access_rules::MAX_RULES,
     config::JwsAlgorithm,
     format::Formats,
     jws::{Jws, Look},
@@ -107,6 +108,9 @@ pub fn answer(status: u16, body: &[u8], may_validate: bool, events: &[u8], call:
             assert!(events.may_hit(known.print()) || !known.is_hit(&events), "the print hides it");
         }
         Meaning::Rejected => assert!(status == 404 || (status == 403 && may_validate), "{status}"),
+        Meaning::TooManyRules { rules, .. } => {
+            assert!(status == 200 && rules > MAX_RULES, "{status} {rules}")
+        }
         Meaning::OwnTokenRejected => assert_eq!(status, 401),
         Meaning::Undecided(_) => {}
     }

@@ -11,7 +11,7 @@ use std::{
 use core_domain::caller::Caller;
 
 use crate::{
-    access_rules::AccessRule,
+    access_rules::AccessRules,
     backoff,
     clock::KeystoneTime,
     revocation::{Events, Marks, Print},
@@ -46,7 +46,7 @@ pub(crate) struct Lives {
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) caller: Arc<Caller>,
-    access_rules: Option<Vec<AccessRule>>,
+    access_rules: Option<AccessRules>,
     marks: Marks,
     /// When Keystone was asked, on the steady clock.
     asked: Duration,
@@ -79,13 +79,13 @@ impl Known {
         let texts = self.caller.roles().iter().map(|role| role.len() + size_of::<String>()).sum::<usize>()
             + self.caller.user.as_str().len()
             + self.caller.project.as_ref().map_or(0, |project| project.as_str().len());
-        let rules = self.access_rules.iter().flatten().map(AccessRule::size).sum::<usize>();
+        let rules = self.access_rules.as_ref().map_or(0, AccessRules::size);
         texts + rules + self.marks.size() + size_of::<Self>() + size_of::<Caller>()
     }
 
     /// Whether the token is good for this call.
     pub(crate) fn allows(&self, method: &str, path: &str) -> bool {
-        self.access_rules.as_ref().is_none_or(|rules| rules.iter().any(|rule| rule.allows(method, path)))
+        self.access_rules.as_ref().is_none_or(|rules| rules.allow(method, path))
     }
 
     /// Whether much can be done with it: Keystone is asked more often, and never done without.

@@ -19,6 +19,7 @@ mod meaning;
 mod metrics;
 mod outage;
 mod own_token;
+mod path_pattern;
 mod polling;
 mod queue;
 mod revocation;

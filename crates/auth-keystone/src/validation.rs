@@ -7,6 +7,7 @@ use reqwest::header::HeaderValue;
 use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
+    access_rules::MAX_RULES,
     breaker::Breaker,
     cache::{Digest, Memory, TokenCache},
     client::Client,
@@ -100,6 +101,7 @@ pub(crate) struct Validator {
     queue: Queue,
     longest_token: usize,
     misconfiguration_noted: Seldom,
+    rules_noted: Seldom,
 }
 
 impl Validator {
@@ -141,6 +143,7 @@ impl Validator {
             queue: Queue::new(config.calls_at_once, config.calls_waiting, config.queue_timeout),
             longest_token: config.token_max_length,
             misconfiguration_noted: Seldom::default(),
+            rules_noted: Seldom::default(),
         })
     }
 
@@ -324,7 +327,7 @@ impl Validator {
     fn latency(&self, meaning: &Meaning) -> &Latency {
         match meaning {
             Meaning::Vouched(_) => &self.metrics.accepted,
-            Meaning::Rejected => &self.metrics.rejected,
+            Meaning::Rejected | Meaning::TooManyRules { .. } => &self.metrics.rejected,
             Meaning::OwnTokenRejected | Meaning::Undecided(_) => &self.metrics.undecided,
         }
     }
@@ -343,6 +346,19 @@ impl Validator {
             Meaning::Rejected => {
                 own.was_taken();
                 tracing::debug!(request, "token rejected");
+                Err(Refusal::Rejected)
+            }
+            Meaning::TooManyRules { rules, user } => {
+                own.was_taken();
+                if self.rules_noted.is_time(self.time.steady()) {
+                    tracing::warn!(
+                        user = &*user,
+                        rules,
+                        most = MAX_RULES,
+                        request,
+                        "refused a token: its application credential has more access rules than are read"
+                    );
+                }
                 Err(Refusal::Rejected)
             }
             Meaning::OwnTokenRejected => Err(Outage::OwnTokenRefused.into()),
