@@ -43,6 +43,7 @@ KEYS = (
     "keystone.calls_waiting",
     "keystone.service_token_roles",
     "keystone.token_formats",
+    "keystone.max_token_length",
     "keystone.jws_public_keys",
     "keystone.ca_file",
     "policy_file",

@@ -63,7 +63,7 @@ pub struct Config {
     pub token_formats: Formats,
     /// The length of the longest token passed on, in bytes. Keystone behind uWSGI resets the connection when it
     /// gets more than about 3,800.
-    pub token_max_length: usize,
+    pub max_token_length: usize,
     /// A folder with the public keys (PEM) of Keystone's JWS tokens, as Keystone's own `jws_public_key_repository`.
     /// With it, forged and expired ones are refused without asking.
     pub jws_public_keys: Option<PathBuf>,
@@ -100,7 +100,7 @@ impl Default for Config {
             queue_timeout: Duration::from_secs(2),
             service_token_roles: vec!["service".to_owned()],
             token_formats: Formats::default(),
-            token_max_length: 3072,
+            max_token_length: 3072,
             jws_public_keys: None,
             jws_algorithms: vec![JwsAlgorithm::Es256],
             jws_leeway: Duration::from_secs(5),
@@ -316,9 +316,9 @@ impl Config {
         if self.service_token_roles.iter().any(|role| role.trim().is_empty()) {
             return Err(Invalid::new("keystone.service_token_roles", "must name roles, usually service"));
         }
-        if !(token::SHORTEST..=65_536).contains(&self.token_max_length) {
+        if !(token::SHORTEST..=65_536).contains(&self.max_token_length) {
             return Err(Invalid::new(
-                "keystone.token_max_length",
+                "keystone.max_token_length",
                 format!("must be {} to 65536 bytes", token::SHORTEST),
             ));
         }

@@ -141,7 +141,7 @@ impl Validator {
             formats: config.token_formats,
             flights: Flights::new(),
             queue: Queue::new(config.calls_at_once, config.calls_waiting, config.queue_timeout),
-            longest_token: config.token_max_length,
+            longest_token: config.max_token_length,
             misconfiguration_noted: Seldom::default(),
             rules_noted: Seldom::default(),
         })

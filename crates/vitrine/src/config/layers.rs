@@ -265,6 +265,8 @@ mod tests {
             ("VITRINE_DATABASE__REPLICA_STALENESS", "0", "database.replica_staleness"),
             ("VITRINE_DEADLINE", "0", "deadline"),
             ("VITRINE_KEYSTONE__TIMEOUT", "0", "keystone.timeout"),
+            ("VITRINE_KEYSTONE__MAX_TOKEN_LENGTH", "19", "keystone.max_token_length"),
+            ("VITRINE_KEYSTONE__MAX_TOKEN_LENGTH", "65537", "keystone.max_token_length"),
             ("VITRINE_EVENTS__LEASE", "0", "events.lease"),
             ("VITRINE_EVENTS__WEBHOOK_PATIENCE", "0", "events.webhook_patience"),
             ("VITRINE_EVENTS__KEEP_DAYS", "40000", "events.keep_days"),

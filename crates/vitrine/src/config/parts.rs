@@ -125,6 +125,7 @@ impl Config {
             calls_waiting: keystone.calls_waiting,
             service_token_roles: keystone.service_token_roles.split(',').map(str::to_owned).collect(),
             token_formats,
+            max_token_length: keystone.max_token_length,
             jws_public_keys: path(&keystone.jws_public_keys),
             ..defaults
         };
