@@ -101,7 +101,7 @@ pub fn answer(status: u16, body: &[u8], may_validate: bool, events: &[u8], call:
                 bad: 1,
                 bad_for: minute,
             };
-            let known = Known::new(*vouched, Duration::ZERO, &lives);
+            let known = Known::new(*vouched, Duration::ZERO, &lives, false);
             let _ = (known.size(), known.allows("GET", call), known.is_privileged());
             let Ok(Told::Events(events)) = Told::of(200, events) else { return };
             let events = Events::new(events);

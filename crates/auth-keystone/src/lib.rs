@@ -40,7 +40,7 @@ use tokio::time::sleep;
 
 pub use crate::{
     clock::{Clock, SystemClock},
-    config::{Config, Invalid, JwsAlgorithm},
+    config::{Administrators, Config, Invalid, JwsAlgorithm},
     format::Formats,
     metrics::{Figures, Histogram, LATENCY_BOUNDS},
     revocation::Revoked,

@@ -121,7 +121,7 @@ impl Validator {
             bad: config.rejected_cache_entries,
             bad_for: config.rejected_cache_ttl,
         };
-        let cache = TokenCache::new(lives)
+        let cache = TokenCache::new(lives, config.administrators.clone())
             .map_err(|_| Invalid::new("keystone", "the system gives no random numbers"))?;
         Ok(Self {
             cache,

@@ -114,7 +114,7 @@ pub(crate) struct Keystone {
     /// How long a validated token is trusted, in seconds.
     #[serde(deserialize_with = "number")]
     pub(crate) token_cache_ttl: u64,
-    /// The same for the roles `admin` and `service`, if that is shorter.
+    /// The same for administrators and services, if that is shorter.
     #[serde(deserialize_with = "number")]
     pub(crate) max_privileged_age: u64,
     /// How old Keystone's word may be, in seconds, to let somebody look while Keystone cannot be asked; 0: nobody.

@@ -154,7 +154,12 @@ fn is_service_link(key: &str, value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
+
+    use core_domain::{
+        caller::Caller,
+        project::{ProjectId, UserId},
+    };
 
     use super::*;
 
@@ -291,9 +296,48 @@ mod tests {
                 ("VITRINE_KEYSTONE__PROJECT_NAME", "service"),
                 ("VITRINE_KEYSTONE__TIMEOUT", timeout),
             ]);
-            let tokens = config.unwrap().tokens().unwrap();
+            let tokens = config.unwrap().tokens(&Arc::default()).unwrap();
             let times = [tokens.decision_timeout, tokens.try_timeout, tokens.connect_timeout];
             assert_eq!(times, [whole, one_try, connecting].map(Duration::from_millis), "{timeout}");
+        }
+    }
+
+    #[test]
+    fn administrators_by_the_policy_file_are_privileged() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("policy.yaml");
+        let caller =
+            |user: &str, roles: &[&str]| Caller::new(UserId::new(user), ProjectId::parse("p").ok(), roles);
+        for (policy, privileged, others) in [
+            ("context_is_admin: role:Cloud_Operator", &["cloud_operator"][..], &["admin", "member"][..]),
+            (
+                "context_is_admin: rule:operators or role:admin\noperators: role:operator or role:auditor",
+                &["operator", "auditor", "admin"],
+                &["member"],
+            ),
+            // Not by roles alone.
+            ("context_is_admin: user_id:root and role:member", &[], &["member", "admin"]),
+            ("context_is_admin: not role:reader", &["member", "admin"], &["reader"]),
+            ("get_image: role:reader", &["admin"], &["reader", "member"]),
+        ] {
+            fs::write(&file, policy).unwrap();
+            let config = environment(&[
+                ("VITRINE_KEYSTONE__AUTH_URL", "http://127.0.0.1:5000"),
+                ("VITRINE_KEYSTONE__USERNAME", "vitrine"),
+                ("VITRINE_KEYSTONE__PASSWORD", "secret"),
+                ("VITRINE_KEYSTONE__PROJECT_NAME", "service"),
+                ("VITRINE_POLICY_FILE", file.to_str().unwrap()),
+            ])
+            .unwrap();
+            let tokens = config.tokens(&Arc::new(config.rules().unwrap())).unwrap();
+            for (roles, expected) in [(privileged, true), (others, false)] {
+                for role in roles {
+                    let is_admin = tokens.administrators.include(&caller("alice", &[role]));
+                    assert_eq!(is_admin, expected, "{policy}: {role}");
+                }
+            }
+            let root = tokens.administrators.include(&caller("root", &["member"]));
+            assert_eq!(root, policy.contains("root") || policy.contains("not "), "{policy}");
         }
     }
 
