@@ -19,6 +19,7 @@ KEYS = (
     "public_endpoint",
     "workers",
     "deadline",
+    "http.trusted_proxies",
     "database.url",
     "database.pooler",
     "database.migrate_url",

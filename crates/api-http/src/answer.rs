@@ -59,7 +59,9 @@ pub(crate) async fn answer<B: MessageBody>(
 fn note(request: &HttpRequest, status: u16, took: Duration) {
     let id = RequestId::of(request);
     let route = matched(request).unwrap_or("unmatched");
-    if let Some(app) = request.app_data::<web::Data<App>>() {
+    let app = request.app_data::<web::Data<App>>();
+    let client = app.and_then(|app| app.settings.trusted_proxies.client(request));
+    if let Some(app) = app {
         app.metrics.answered(request.method().as_str(), route, status, took);
     }
     let extensions = request.extensions();
@@ -73,6 +75,7 @@ fn note(request: &HttpRequest, status: u16, took: Duration) {
         path = request.uri().path(),
         status,
         duration_ms = milliseconds(took),
+        client = client.map(tracing::field::display),
         project = caller.and_then(|caller| caller.project.as_ref()).map(tracing::field::display),
         user = caller.map(|caller| tracing::field::display(&caller.user)),
         "answered"

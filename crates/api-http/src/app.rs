@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     auth::Auth,
+    client_address::TrustedProxies,
     error::ApiError,
     metrics::Metrics,
     rate::{Buckets, Rate},
@@ -44,6 +45,8 @@ pub struct Settings {
     pub connections: usize,
     /// How often each project may ask; `None`: as often as it likes.
     pub rate: Option<Rate>,
+    /// The proxies that say for which client they ask.
+    pub trusted_proxies: TrustedProxies,
 }
 
 /// What handlers share.

@@ -4,6 +4,7 @@ mod answer;
 mod app;
 mod auth;
 mod body;
+mod client_address;
 mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -27,6 +28,7 @@ mod times;
 mod versions;
 
 pub use app::{App, Settings};
+pub use client_address::TrustedProxies;
 pub use metrics::Metrics;
 pub use rate::Rate;
 

@@ -50,6 +50,7 @@ pub(crate) struct Config {
     pub(crate) deadline: u64,
     /// An oslo.policy file that overrides the built-in rules; none if empty.
     pub(crate) policy_file: PathBuf,
+    pub(crate) http: Http,
     pub(crate) database: Database,
     pub(crate) keystone: Keystone,
     pub(crate) sharing: Sharing,
@@ -58,6 +59,14 @@ pub(crate) struct Config {
     pub(crate) tls: TlsKeys,
     pub(crate) log: Log,
     pub(crate) shutdown: Shutdown,
+}
+
+/// `http.*`
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Http {
+    /// Addresses and networks of the proxies whose `X-Forwarded-For` is believed; separated by commas.
+    pub(crate) trusted_proxies: String,
 }
 
 /// `database.*`
@@ -238,6 +247,7 @@ impl Default for Config {
             workers: 0,
             deadline: 30,
             policy_file: PathBuf::new(),
+            http: Http::default(),
             database: Database::default(),
             keystone: Keystone::default(),
             sharing: Sharing::default(),

@@ -342,6 +342,24 @@ mod tests {
     }
 
     #[test]
+    fn the_length_of_tokens_and_trusted_proxies_are_what_the_keys_say() {
+        let config = environment(&[
+            ("VITRINE_KEYSTONE__AUTH_URL", "http://127.0.0.1:5000"),
+            ("VITRINE_KEYSTONE__USERNAME", "vitrine"),
+            ("VITRINE_KEYSTONE__PASSWORD", "secret"),
+            ("VITRINE_KEYSTONE__PROJECT_NAME", "service"),
+            ("VITRINE_KEYSTONE__MAX_TOKEN_LENGTH", "8000"),
+            ("VITRINE_HTTP__TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7"),
+        ])
+        .unwrap();
+        assert_eq!(config.tokens(&Arc::default()).unwrap().max_token_length, 8000);
+        assert_eq!(config.api().unwrap().trusted_proxies, "10.0.0.0/8,192.0.2.7".parse().unwrap());
+        let config = environment(&[("VITRINE_HTTP__TRUSTED_PROXIES", "10.0.0.0/33")]).unwrap();
+        let refusal = config.api().unwrap_err().to_string();
+        assert!(refusal.starts_with("http.trusted_proxies: \"10.0.0.0/33\" is neither"), "{refusal}");
+    }
+
+    #[test]
     fn a_file_that_is_no_toml_is_refused_by_its_line_without_repeating_it() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("vitrine.toml");

@@ -155,6 +155,7 @@ impl Config {
         };
         usable("public_endpoint", &self.public_endpoint)?;
         usable("keystone.public_url", &keystone.public_url)?;
+        let trusted_proxies = self.http.trusted_proxies.parse();
         Ok(api_http::Settings {
             public_endpoint: (!self.public_endpoint.is_empty()).then(|| self.public_endpoint.clone()),
             identity_uri: identity_uri.clone(),
@@ -162,6 +163,8 @@ impl Config {
             deadline: Duration::from_secs(self.deadline),
             connections: self.pool_size() as usize,
             rate: self.rate()?,
+            trusted_proxies: trusted_proxies
+                .map_err(|reason: String| BadConfig::new("http.trusted_proxies", reason))?,
         })
     }
 
