@@ -44,6 +44,11 @@ impl Vitrine {
 
     /// `vitrine serve` on a database as it is.
     pub fn serve_as_it_is(database_url: &str, keystone: &Keystone) -> Launch {
+        Self::serve_asking(database_url, keystone.service_settings())
+    }
+
+    /// The same with the Keystone that these settings name.
+    pub fn serve_asking(database_url: &str, keystone: Vec<(&'static str, String)>) -> Launch {
         let launch = Launch {
             arguments: vec!["serve".to_owned()],
             settings: Vec::new(),
@@ -51,7 +56,6 @@ impl Vitrine {
             program: None,
         };
         keystone
-            .service_settings()
             .into_iter()
             .fold(launch, |launch, (name, value)| launch.with(name, &value))
             .with("VITRINE_DATABASE__URL", database_url)

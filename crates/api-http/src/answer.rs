@@ -99,7 +99,9 @@ fn keep_cors(from: &HeaderMap, to: &mut HeaderMap) {
 fn note(request: &HttpRequest, status: u16, took: Duration) {
     let id = RequestId::of(request);
     let route = matched(request).unwrap_or("unmatched");
-    if let Some(app) = request.app_data::<web::Data<App>>() {
+    let app = request.app_data::<web::Data<App>>();
+    let client = app.and_then(|app| app.settings.trusted_proxies.client(request));
+    if let Some(app) = app {
         app.metrics.answered(request.method().as_str(), route, status, took);
     }
     let extensions = request.extensions();
@@ -113,6 +115,7 @@ fn note(request: &HttpRequest, status: u16, took: Duration) {
         path = &*target::logged(request.uri().path()),
         status,
         duration_ms = milliseconds(took),
+        client = client.map(tracing::field::display),
         project = caller.and_then(|caller| caller.project.as_ref()).map(tracing::field::display),
         user = caller.map(|caller| tracing::field::display(&caller.user)),
         "answered"

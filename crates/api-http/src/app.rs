@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     auth::Auth,
+    client_address::TrustedProxies,
     edge::{BodyBuffer, Connections, Edge},
     error::ApiError,
     metrics::Metrics,
@@ -47,6 +48,8 @@ pub struct Settings {
     pub rate: Option<Rate>,
     /// How the server holds its connections.
     pub edge: Edge,
+    /// The proxies that say for which client they ask.
+    pub trusted_proxies: TrustedProxies,
 }
 
 /// What handlers share.

@@ -61,8 +61,9 @@ async fn vouched_for(request: &HttpRequest) -> Result<Arc<Caller>, ApiError> {
     let intent = if matches!(*method, Method::GET | Method::HEAD) { Intent::Look } else { Intent::Change };
     let verdict = match (header(request, &TOKEN), header(request, &SERVICE_TOKEN)) {
         (Ok(Some(token)), Ok(service_token)) => {
+            let peer = app.settings.trusted_proxies.client(request);
             let (method, path, request) = (method.as_str(), request.path(), id.handed_on());
-            let shown = Shown { token, service_token, intent, method, path, request };
+            let shown = Shown { token, service_token, intent, method, path, request, peer };
             let verdict = timeout_at(app.times().answer, app.tokens.validate(shown)).await;
             let again_in = Duration::from_secs(1);
             verdict.unwrap_or_else(|late| Err(TokenError::Unavailable { source: Box::new(late), again_in }))

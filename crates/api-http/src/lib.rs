@@ -4,6 +4,7 @@ mod answer;
 mod app;
 mod auth;
 mod body;
+mod client_address;
 mod cors;
 mod edge;
 mod error;
@@ -30,6 +31,7 @@ mod times;
 mod versions;
 
 pub use app::{App, Settings};
+pub use client_address::TrustedProxies;
 pub use edge::{Edge, listen};
 pub use metrics::Metrics;
 pub use rate::Rate;

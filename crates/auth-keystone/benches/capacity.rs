@@ -71,7 +71,7 @@ fn config(real: &Real, token_cache_ttl: Duration) -> Config {
 
 fn shown(token: &str) -> Shown<'_> {
     let (method, path) = ("GET", "/v2/images");
-    Shown { token, service_token: None, intent: Intent::Look, method, path, request: "req-1" }
+    Shown { token, service_token: None, intent: Intent::Look, method, path, request: "req-1", peer: None }
 }
 
 /// What came of many requests.

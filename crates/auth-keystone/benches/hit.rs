@@ -146,7 +146,7 @@ fn forgeries() {
 
 fn shown(token: &str) -> Shown<'_> {
     let (method, path) = ("GET", "/v2/images");
-    Shown { token, service_token: None, intent: Intent::Look, method, path, request: "req-1" }
+    Shown { token, service_token: None, intent: Intent::Look, method, path, request: "req-1", peer: None }
 }
 
 fn show(what: &str, mut times: Vec<Duration>) {

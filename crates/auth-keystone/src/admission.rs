@@ -24,7 +24,7 @@ impl Validator {
         subject: &Subject<'_>,
         shown: &Shown<'_>,
     ) -> Option<Admission> {
-        let decision = self.remembered(subject, shown.request)?;
+        let decision = self.remembered(subject, shown.into())?;
         Some(decision.and_then(|known| self.allowed(&known, shown)))
     }
 
@@ -43,9 +43,9 @@ impl Validator {
         shown: &Shown<'_>,
     ) -> Admission {
         let service = self.subject(service_token, End::Counts).ok_or(Refusal::Rejected)?;
-        let service = match self.remembered(&service, shown.request) {
+        let service = match self.remembered(&service, shown.into()) {
             Some(decision) => decision?,
-            None => self.ask(&service, shown.request).await?,
+            None => self.ask(&service, shown.into()).await?,
         };
         if !self.service_roles.iter().any(|role| service.caller.has_role(role)) {
             self.metrics.not_services.add();
@@ -55,11 +55,11 @@ impl Validator {
 
         let subject = self.subject(shown.token, End::Counts).ok_or(Refusal::Rejected)?;
         if let Memory::Good { known, due } = self.cache.recall(&subject.digest, subject.end, &self.time) {
-            self.used(&subject, due, shown.request);
+            self.used(&subject, due, shown.into());
             return Ok(Arc::clone(&known.caller));
         }
         let subject = self.subject(shown.token, End::Waived).ok_or(Refusal::Rejected)?;
-        let known = match self.remembered(&subject, shown.request) {
+        let known = match self.remembered(&subject, shown.into()) {
             Some(decision) => decision?,
             None => self.ask_or_recall(&subject, shown).await?,
         };
@@ -68,7 +68,7 @@ impl Validator {
 
     /// Asks. If nobody can be asked, who only wants to look is let in on Keystone's last word.
     async fn ask_or_recall(self: &Arc<Self>, subject: &Subject<'_>, shown: &Shown<'_>) -> Decision {
-        let outage = match self.ask(subject, shown.request).await {
+        let outage = match self.ask(subject, shown.into()).await {
             Err(Refusal::Undecided(outage)) if outage.lets_the_old_word_stand() => outage,
             decided => return decided,
         };

@@ -133,6 +133,7 @@ mod tests {
     use super::*;
     use crate::{
         cache::TokenCache,
+        config::Administrators,
         known::{End, Lives},
     };
 
@@ -140,7 +141,7 @@ mod tests {
         let none = Duration::ZERO;
         let lives =
             Lives { good: 1, good_for: none, privileged_for: none, stale_for: none, bad: 1, bad_for: none };
-        let cache = TokenCache::new(lives).unwrap();
+        let cache = TokenCache::new(lives, Administrators::default()).unwrap();
         (0..8).map(|number| cache.digest(&number.to_string(), End::Counts)).collect()
     }
 

@@ -15,6 +15,7 @@ use quick_cache::{Weighter, sync::Cache};
 
 use crate::{
     clock::KeystoneTime,
+    config::Administrators,
     known::{End, Known, Lives, micros},
     revocation::{Events, Print},
     vouched::Vouched,
@@ -73,6 +74,7 @@ pub(crate) struct TokenCache {
     good: Cache<Digest, Entry, Places>,
     bad: Cache<Digest, Duration>,
     lives: Lives,
+    administrators: Administrators,
     /// Good ones older than this are asked about, whatever was meant for them; in microseconds.
     oldest: AtomicU64,
 }
@@ -80,13 +82,17 @@ pub(crate) struct TokenCache {
 impl TokenCache {
     /// # Errors
     /// The system gives no random numbers.
-    pub(crate) fn new(lives: Lives) -> Result<Self, aws_lc_rs::error::Unspecified> {
+    pub(crate) fn new(
+        lives: Lives,
+        administrators: Administrators,
+    ) -> Result<Self, aws_lc_rs::error::Unspecified> {
         let key = hmac::Key::generate(hmac::HMAC_SHA256, &rand::SystemRandom::new())?;
         Ok(Self {
             key,
             good: Cache::with_weighter(lives.good, lives.good as u64, Places),
             bad: Cache::new(lives.bad),
             lives,
+            administrators,
             oldest: AtomicU64::new(u64::MAX),
         })
     }
@@ -138,7 +144,8 @@ impl TokenCache {
 
     /// What came of a question asked at `asked`, with its times in here.
     pub(crate) fn known(&self, vouched: Vouched, asked: Duration) -> Arc<Known> {
-        Arc::new(Known::new(vouched, asked, &self.lives))
+        let is_admin = self.administrators.include(&vouched.caller);
+        Arc::new(Known::new(vouched, asked, &self.lives, is_admin))
     }
 
     /// Remembers a good one.
@@ -192,6 +199,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        access_rules::{AccessRule, AccessRules, MAX_RULES},
         clock::SystemClock,
         known::tests::{lives, vouched},
         revocation::Revoked,
@@ -204,7 +212,8 @@ mod tests {
     }
 
     fn cache(good: usize, bad: usize) -> TokenCache {
-        TokenCache::new(lives(good, bad)).unwrap()
+        let administrators = Administrators::new(|caller| caller.has_role("cloud_operator"));
+        TokenCache::new(lives(good, bad), administrators).unwrap()
     }
 
     fn remember(tokens: &TokenCache, digest: Digest, vouched: Vouched, time: &KeystoneTime) {
@@ -253,6 +262,20 @@ mod tests {
     }
 
     #[test]
+    fn a_token_with_as_many_rules_as_may_be_takes_the_places_of_its_size() {
+        let (time, tokens) = (time(), cache(10_000, 10));
+        let rule = format!(r#"{{"service": "image", "method": "GET", "path": "/{}"}}"#, "*a".repeat(112));
+        let rules = vec![rule; MAX_RULES].join(",");
+        let rules: Vec<AccessRule> = serde_json::from_str(&format!("[{rules}]")).unwrap();
+        let ruled = Vouched { access_rules: AccessRules::compile(rules).ok(), ..vouched("owner") };
+        let digest = tokens.digest("ruled", End::Counts);
+        remember(&tokens, digest, ruled, &time);
+        let entry = tokens.good.get(&digest).unwrap();
+        assert!(entry.size() > MAX_RULES * 225, "{} bytes", entry.size());
+        assert_eq!(tokens.good.weight(), entry.size().div_ceil(PLACE) as u64);
+    }
+
+    #[test]
     fn the_same_token_has_another_name_in_another_process_and_past_its_end() {
         let (one, other) = (cache(1, 1), cache(1, 1));
         assert_eq!(one.digest("token", End::Counts), one.digest("token", End::Counts));
@@ -263,7 +286,14 @@ mod tests {
     #[test]
     fn the_powerful_are_never_served_stale() {
         let (time, tokens) = (time(), cache(10, 10));
-        for (role, privileged) in [("owner", false), ("admin", true), ("service", true), ("Admin", true)] {
+        for (role, privileged) in [
+            ("owner", false),
+            ("admin", true),
+            ("service", true),
+            ("Admin", true),
+            ("cloud_operator", true),
+            ("Cloud_Operator", true),
+        ] {
             let digest = tokens.digest(role, End::Counts);
             remember(&tokens, digest, vouched(role), &time);
             assert_eq!(tokens.stale(&digest, End::Counts, &time).is_none(), privileged, "{role}");

@@ -16,7 +16,7 @@ use crate::{
     known::End,
     meaning::{Meaning, Told},
     outage::Outage,
-    vouched::Vouched,
+    vouched::{Unusable, Vouched},
 };
 
 const AUTH_TOKEN: HeaderName = HeaderName::from_static("x-auth-token");
@@ -162,7 +162,12 @@ impl Client {
         let answer = self.call(ask).await?;
         match answer.status {
             200 | 201 => {
-                let described = Vouched::parse(&answer.body).map_err(Outage::Unreadable)?;
+                let described = Vouched::parse(&answer.body).map_err(|unusable| match unusable {
+                    Unusable::Malformed(reason) => Outage::Unreadable(reason),
+                    Unusable::TooManyRules { .. } => Outage::Unreadable(
+                        "the service's own application credential has more than 256 access rules",
+                    ),
+                })?;
                 let mut value = answer
                     .headers
                     .get(SUBJECT_TOKEN)

@@ -1,7 +1,8 @@
 //! What the operator decides: the keys under `keystone.`, checked before anything starts.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fmt, fs, path::PathBuf, sync::Arc, time::Duration};
 
+use core_domain::caller::Caller;
 use reqwest::{Certificate, Url};
 use serde_json::{Value, json};
 
@@ -37,11 +38,14 @@ pub struct Config {
     /// How long Keystone's word is taken without asking again: how long a revoked token may still work. Never past
     /// the token's expiry.
     pub token_cache_ttl: Duration,
-    /// The same for tokens with the role `admin` or `service`, if that is shorter.
+    /// The same for privileged tokens, if that is shorter: those with the role `admin` or `service`, and those of
+    /// `administrators`.
     pub max_privileged_age: Duration,
-    /// How old Keystone's word may be to let somebody look who has neither role, while Keystone cannot be asked; none
-    /// if zero.
+    /// How old Keystone's word may be to let somebody look whose token is not privileged, while Keystone cannot be
+    /// asked; none if zero.
     pub stale_reads: Duration,
+    /// The callers whose tokens are privileged, whatever their roles are.
+    pub administrators: Administrators,
     /// How often Keystone is asked what was revoked; never if zero.
     pub revocation_poll: Duration,
     /// How many good tokens are remembered, each in up to about 1.6 KiB.
@@ -63,7 +67,7 @@ pub struct Config {
     pub token_formats: Formats,
     /// The length of the longest token passed on, in bytes. Keystone behind uWSGI resets the connection when it
     /// gets more than about 3,800.
-    pub token_max_length: usize,
+    pub max_token_length: usize,
     /// A folder with the public keys (PEM) of Keystone's JWS tokens, as Keystone's own `jws_public_key_repository`.
     /// With it, forged and expired ones are refused without asking.
     pub jws_public_keys: Option<PathBuf>,
@@ -91,6 +95,7 @@ impl Default for Config {
             token_cache_ttl: Duration::from_secs(60),
             max_privileged_age: Duration::from_secs(60),
             stale_reads: Duration::from_secs(600),
+            administrators: Administrators::default(),
             revocation_poll: Duration::from_secs(10),
             token_cache_entries: 10_000,
             rejected_cache_ttl: Duration::from_secs(10),
@@ -100,11 +105,41 @@ impl Default for Config {
             queue_timeout: Duration::from_secs(2),
             service_token_roles: vec!["service".to_owned()],
             token_formats: Formats::default(),
-            token_max_length: 3072,
+            max_token_length: 3072,
             jws_public_keys: None,
             jws_algorithms: vec![JwsAlgorithm::Es256],
             jws_leeway: Duration::from_secs(5),
         }
+    }
+}
+
+/// Which callers administer the cloud: decided once for each answer of Keystone.
+#[derive(Clone)]
+pub struct Administrators(Arc<dyn Fn(&Caller) -> bool + Send + Sync>);
+
+impl Administrators {
+    /// Those of whom `is_administrator` holds.
+    pub fn new(is_administrator: impl Fn(&Caller) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(is_administrator))
+    }
+
+    /// Whether this caller is one.
+    #[must_use]
+    pub fn include(&self, caller: &Caller) -> bool {
+        (self.0)(caller)
+    }
+}
+
+impl Default for Administrators {
+    /// No caller.
+    fn default() -> Self {
+        Self::new(|_| false)
+    }
+}
+
+impl fmt::Debug for Administrators {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Administrators")
     }
 }
 
@@ -316,9 +351,9 @@ impl Config {
         if self.service_token_roles.iter().any(|role| role.trim().is_empty()) {
             return Err(Invalid::new("keystone.service_token_roles", "must name roles, usually service"));
         }
-        if !(token::SHORTEST..=65_536).contains(&self.token_max_length) {
+        if !(token::SHORTEST..=65_536).contains(&self.max_token_length) {
             return Err(Invalid::new(
-                "keystone.token_max_length",
+                "keystone.max_token_length",
                 format!("must be {} to 65536 bytes", token::SHORTEST),
             ));
         }

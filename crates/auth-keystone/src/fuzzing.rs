@@ -12,6 +12,7 @@ use chrono::{DateTime, Utc};
 use reqwest::header::HeaderValue;
 
 use crate::{
+    access_rules::MAX_RULES,
     config::JwsAlgorithm,
     format::Formats,
     jws::{Jws, Look},
@@ -100,13 +101,16 @@ pub fn answer(status: u16, body: &[u8], may_validate: bool, events: &[u8], call:
                 bad: 1,
                 bad_for: minute,
             };
-            let known = Known::new(*vouched, Duration::ZERO, &lives);
+            let known = Known::new(*vouched, Duration::ZERO, &lives, false);
             let _ = (known.size(), known.allows("GET", call), known.is_privileged());
             let Ok(Told::Events(events)) = Told::of(200, events) else { return };
             let events = Events::new(events);
             assert!(events.may_hit(known.print()) || !known.is_hit(&events), "the print hides it");
         }
         Meaning::Rejected => assert!(status == 404 || (status == 403 && may_validate), "{status}"),
+        Meaning::TooManyRules { rules, .. } => {
+            assert!(status == 200 && rules > MAX_RULES, "{status} {rules}")
+        }
         Meaning::OwnTokenRejected => assert_eq!(status, 401),
         Meaning::Undecided(_) => {}
     }

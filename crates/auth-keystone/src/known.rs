@@ -11,7 +11,7 @@ use std::{
 use core_domain::caller::Caller;
 
 use crate::{
-    access_rules::AccessRule,
+    access_rules::AccessRules,
     backoff,
     clock::KeystoneTime,
     revocation::{Events, Marks, Print},
@@ -46,7 +46,8 @@ pub(crate) struct Lives {
 #[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) caller: Arc<Caller>,
-    access_rules: Option<Vec<AccessRule>>,
+    access_rules: Option<AccessRules>,
+    is_privileged: bool,
     marks: Marks,
     /// When Keystone was asked, on the steady clock.
     asked: Duration,
@@ -59,14 +60,17 @@ pub(crate) struct Known {
 impl Known {
     /// What came of a question asked at `asked`, with its times in here: up to a tenth less than the full ones, for
     /// tokens that came together are not to be asked for together again.
-    pub(crate) fn new(vouched: Vouched, asked: Duration, lives: &Lives) -> Self {
+    ///
+    /// `is_admin`: whether the bearer administers the cloud, whatever the roles are.
+    pub(crate) fn new(vouched: Vouched, asked: Duration, lives: &Lives, is_admin: bool) -> Self {
         let Vouched { caller, access_rules, marks } = vouched;
-        let life =
-            if is_privileged(&caller) { lives.good_for.min(lives.privileged_for) } else { lives.good_for };
+        let is_privileged = is_admin || PRIVILEGED_ROLES.iter().any(|role| caller.has_role(role));
+        let life = if is_privileged { lives.good_for.min(lives.privileged_for) } else { lives.good_for };
         let kept = backoff::within(life.mul_f64(0.9)..life);
         Self {
             caller: Arc::new(caller),
             access_rules,
+            is_privileged,
             marks,
             asked,
             fresh_until: asked + kept,
@@ -79,18 +83,18 @@ impl Known {
         let texts = self.caller.roles().iter().map(|role| role.len() + size_of::<String>()).sum::<usize>()
             + self.caller.user.as_str().len()
             + self.caller.project.as_ref().map_or(0, |project| project.as_str().len());
-        let rules = self.access_rules.iter().flatten().map(AccessRule::size).sum::<usize>();
+        let rules = self.access_rules.as_ref().map_or(0, AccessRules::size);
         texts + rules + self.marks.size() + size_of::<Self>() + size_of::<Caller>()
     }
 
     /// Whether the token is good for this call.
     pub(crate) fn allows(&self, method: &str, path: &str) -> bool {
-        self.access_rules.as_ref().is_none_or(|rules| rules.iter().any(|rule| rule.allows(method, path)))
+        self.access_rules.as_ref().is_none_or(|rules| rules.allow(method, path))
     }
 
     /// Whether much can be done with it: Keystone is asked more often, and never done without.
     pub(crate) fn is_privileged(&self) -> bool {
-        is_privileged(&self.caller)
+        self.is_privileged
     }
 
     /// Whether it is past its end, or nobody knows what time it is.
@@ -137,10 +141,6 @@ impl Known {
 /// Roles with which one reads and changes what is others'.
 const PRIVILEGED_ROLES: [&str; 2] = ["admin", "service"];
 
-fn is_privileged(caller: &Caller) -> bool {
-    PRIVILEGED_ROLES.iter().any(|role| caller.has_role(role))
-}
-
 pub(crate) fn micros(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
@@ -180,10 +180,14 @@ pub(crate) mod tests {
 
     #[test]
     fn the_powerful_are_asked_about_more_often() {
-        for (role, longest, privileged) in
-            [("owner", 60, false), ("admin", 30, true), ("service", 30, true), ("Admin", 30, true)]
-        {
-            let known = Known::new(vouched(role), Duration::ZERO, &lives(1, 1));
+        for (role, is_admin, longest, privileged) in [
+            ("owner", false, 60, false),
+            ("owner", true, 30, true),
+            ("admin", false, 30, true),
+            ("service", false, 30, true),
+            ("Admin", false, 30, true),
+        ] {
+            let known = Known::new(vouched(role), Duration::ZERO, &lives(1, 1), is_admin);
             let longest = Duration::from_secs(longest);
             assert!((longest.mul_f64(0.9)..=longest).contains(&known.fresh_until), "{role}");
             assert_eq!(known.is_privileged(), privileged, "{role}");
@@ -192,7 +196,7 @@ pub(crate) mod tests {
 
     #[test]
     fn one_of_those_who_use_an_old_entry_is_told_to_ask_again() {
-        let known = Known::new(vouched("owner"), Duration::ZERO, &lives(1, 1));
+        let known = Known::new(vouched("owner"), Duration::ZERO, &lives(1, 1), false);
         let told = |second| (0..100).filter(|_| known.is_due(Duration::from_secs(second))).count();
         assert_eq!(told(0), 0);
         assert_eq!(told(50), 1);

@@ -19,6 +19,7 @@ mod meaning;
 mod metrics;
 mod outage;
 mod own_token;
+mod path_pattern;
 mod polling;
 mod queue;
 mod revocation;
@@ -39,7 +40,7 @@ use tokio::time::sleep;
 
 pub use crate::{
     clock::{Clock, SystemClock},
-    config::{Config, Invalid, JwsAlgorithm},
+    config::{Administrators, Config, Invalid, JwsAlgorithm},
     format::Formats,
     metrics::{Figures, Histogram, LATENCY_BOUNDS},
     revocation::Revoked,

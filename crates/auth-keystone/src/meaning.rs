@@ -2,7 +2,11 @@
 
 use serde::Deserialize;
 
-use crate::{outage::Outage, revocation::Event, vouched::Vouched};
+use crate::{
+    outage::Outage,
+    revocation::Event,
+    vouched::{Unusable, Vouched},
+};
 
 /// What an answer to a validation means.
 #[derive(Debug)]
@@ -11,6 +15,8 @@ pub(crate) enum Meaning {
     Vouched(Box<Vouched>),
     /// The token is not good: decided.
     Rejected,
+    /// The token is good, but this user's credential has so many access rules that it is refused.
+    TooManyRules { rules: usize, user: Box<str> },
     /// Our own token is not good; nothing is said about the other.
     OwnTokenRejected,
     /// Nothing was decided.
@@ -24,7 +30,8 @@ impl Meaning {
         match status {
             200 => match Vouched::parse(body) {
                 Ok(vouched) => Self::Vouched(Box::new(vouched)),
-                Err(reason) => Self::Undecided(Outage::Unreadable(reason)),
+                Err(Unusable::TooManyRules { rules, user }) => Self::TooManyRules { rules, user },
+                Err(Unusable::Malformed(reason)) => Self::Undecided(Outage::Unreadable(reason)),
             },
             // Keystone's own 404 has a body of its own; anybody else's means that Keystone is elsewhere.
             404 if is_keystones_error(body, 404) => Self::Rejected,
@@ -104,6 +111,7 @@ mod tests {
         {
             Meaning::Vouched(_) => "vouched",
             Meaning::Rejected => "rejected",
+            Meaning::TooManyRules { .. } => "too many rules",
             Meaning::OwnTokenRejected => "own token",
             Meaning::Undecided(Outage::WrongAddress(_)) => "wrong address",
             Meaning::Undecided(Outage::NotAllowed) => "not allowed",

@@ -2,11 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use core_domain::tokens::TokenError;
+use core_domain::tokens::{Shown, TokenError};
 use reqwest::header::HeaderValue;
 use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
+    access_rules::MAX_RULES,
     breaker::Breaker,
     cache::{Digest, Memory, TokenCache},
     client::Client,
@@ -21,7 +22,7 @@ use crate::{
     outage::Outage,
     own_token::{OwnToken, ServiceToken},
     polling::Revocations,
-    queue::Queue,
+    queue::{Peer, Queue},
     seldom::Seldom,
     token,
     vouched::Vouched,
@@ -75,6 +76,23 @@ struct Passenger {
     value: HeaderValue,
     digest: Digest,
     end: End,
+    /// The client that asked first: the question takes its turn.
+    peer: Peer,
+}
+
+/// The request for which Keystone is asked.
+#[derive(Clone, Copy)]
+pub(crate) struct Asker<'a> {
+    /// Its id.
+    pub(crate) request: &'a str,
+    /// The client that sent it.
+    pub(crate) peer: Peer,
+}
+
+impl<'a> From<&Shown<'a>> for Asker<'a> {
+    fn from(shown: &Shown<'a>) -> Self {
+        Self { request: shown.request, peer: shown.peer.into() }
+    }
 }
 
 /// All that takes part.
@@ -100,6 +118,7 @@ pub(crate) struct Validator {
     queue: Queue,
     longest_token: usize,
     misconfiguration_noted: Seldom,
+    rules_noted: Seldom,
 }
 
 impl Validator {
@@ -119,7 +138,7 @@ impl Validator {
             bad: config.rejected_cache_entries,
             bad_for: config.rejected_cache_ttl,
         };
-        let cache = TokenCache::new(lives)
+        let cache = TokenCache::new(lives, config.administrators.clone())
             .map_err(|_| Invalid::new("keystone", "the system gives no random numbers"))?;
         Ok(Self {
             cache,
@@ -139,8 +158,9 @@ impl Validator {
             formats: config.token_formats,
             flights: Flights::new(),
             queue: Queue::new(config.calls_at_once, config.calls_waiting, config.queue_timeout),
-            longest_token: config.token_max_length,
+            longest_token: config.max_token_length,
             misconfiguration_noted: Seldom::default(),
+            rules_noted: Seldom::default(),
         })
     }
 
@@ -156,10 +176,10 @@ impl Validator {
     }
 
     /// What is remembered, counted; `None` if Keystone has to be asked.
-    pub(crate) fn remembered(self: &Arc<Self>, subject: &Subject<'_>, request: &str) -> Option<Decision> {
+    pub(crate) fn remembered(self: &Arc<Self>, subject: &Subject<'_>, asker: Asker<'_>) -> Option<Decision> {
         match self.cache.recall(&subject.digest, subject.end, &self.time) {
             Memory::Good { known, due } => {
-                self.used(subject, due, request);
+                self.used(subject, due, asker);
                 Some(Ok(known))
             }
             Memory::Bad => {
@@ -174,19 +194,19 @@ impl Validator {
     }
 
     /// Counts the use of a token that is remembered as good, and sees to it that Keystone is asked again if that is due.
-    pub(crate) fn used(self: &Arc<Self>, subject: &Subject<'_>, due: bool, request: &str) {
+    pub(crate) fn used(self: &Arc<Self>, subject: &Subject<'_>, due: bool, asker: Asker<'_>) {
         self.metrics.hits.add();
         if due {
-            self.refresh(subject, request);
+            self.refresh(subject, asker);
         }
     }
 
     /// Finds out about a token that is not remembered, or waits for whoever is at it.
-    pub(crate) async fn ask(self: &Arc<Self>, subject: &Subject<'_>, request: &str) -> Decision {
+    pub(crate) async fn ask(self: &Arc<Self>, subject: &Subject<'_>, asker: Asker<'_>) -> Decision {
         if self.breaker.is_open() {
             return Err(Outage::Away.into());
         }
-        let seat = self.take_off(subject, request, false).ok_or(Refusal::Rejected)?;
+        let seat = self.take_off(subject, asker, false).ok_or(Refusal::Rejected)?;
         if seat.shared {
             self.metrics.coalesced.add();
         }
@@ -194,17 +214,17 @@ impl Validator {
     }
 
     /// Asks again about a token that is remembered, and waits for nothing.
-    fn refresh(self: &Arc<Self>, subject: &Subject<'_>, request: &str) {
+    fn refresh(self: &Arc<Self>, subject: &Subject<'_>, asker: Asker<'_>) {
         if !self.breaker.is_open() && Handle::try_current().is_ok() {
             self.metrics.refreshes.add();
-            drop(self.take_off(subject, request, true));
+            drop(self.take_off(subject, asker, true));
         }
     }
 
     fn take_off(
         self: &Arc<Self>,
         subject: &Subject<'_>,
-        request: &str,
+        asker: Asker<'_>,
         anew: bool,
     ) -> Option<Seat<Decision>> {
         let Subject { token, digest, end } = *subject;
@@ -213,8 +233,8 @@ impl Validator {
         value.set_sensitive(true);
         Some(self.flights.join(digest, || {
             let validator = Arc::clone(self);
-            let request = request.to_owned();
-            let passenger = Passenger { value, digest, end };
+            let request = asker.request.to_owned();
+            let passenger = Passenger { value, digest, end, peer: asker.peer };
             async move { validator.decide(&passenger, &request, anew).await }
         }))
     }
@@ -278,7 +298,7 @@ impl Validator {
         let mut own = self.own.current().await.inspect_err(|outage| self.blame(passenger.digest, outage))?;
         let mut replacements = 0;
         loop {
-            let place = self.queue.enter().await?;
+            let place = self.queue.enter(passenger.peer).await?;
             // Who has waited in vain need not try.
             if self.breaker.is_open() {
                 return Err(Outage::Away.into());
@@ -324,7 +344,7 @@ impl Validator {
     fn latency(&self, meaning: &Meaning) -> &Latency {
         match meaning {
             Meaning::Vouched(_) => &self.metrics.accepted,
-            Meaning::Rejected => &self.metrics.rejected,
+            Meaning::Rejected | Meaning::TooManyRules { .. } => &self.metrics.rejected,
             Meaning::OwnTokenRejected | Meaning::Undecided(_) => &self.metrics.undecided,
         }
     }
@@ -343,6 +363,19 @@ impl Validator {
             Meaning::Rejected => {
                 own.was_taken();
                 tracing::debug!(request, "token rejected");
+                Err(Refusal::Rejected)
+            }
+            Meaning::TooManyRules { rules, user } => {
+                own.was_taken();
+                if self.rules_noted.is_time(self.time.steady()) {
+                    tracing::warn!(
+                        user = &*user,
+                        rules,
+                        most = MAX_RULES,
+                        request,
+                        "refused a token: its application credential has more access rules than are read"
+                    );
+                }
                 Err(Refusal::Rejected)
             }
             Meaning::OwnTokenRejected => Err(Outage::OwnTokenRefused.into()),

@@ -9,24 +9,47 @@ use core_domain::{
 };
 use serde::Deserialize;
 
-use crate::{access_rules::AccessRule, revocation::Marks};
+use crate::{
+    access_rules::{AccessRule, AccessRules, TooManyRules},
+    revocation::Marks,
+};
 
 /// What Keystone said about a token it vouches for.
 #[derive(Debug)]
 pub(crate) struct Vouched {
     pub(crate) caller: Caller,
     /// The only calls the token is good for; all if `None`.
-    pub(crate) access_rules: Option<Vec<AccessRule>>,
+    pub(crate) access_rules: Option<AccessRules>,
     /// When it was made and ends, and what else a revocation may go by.
     pub(crate) marks: Marks,
+}
+
+/// Why a description of a token is not used.
+#[derive(Debug)]
+pub(crate) enum Unusable {
+    /// What is missing or of the wrong shape.
+    Malformed(&'static str),
+    /// The token has more access rules than are read.
+    TooManyRules {
+        /// How many.
+        rules: usize,
+        /// Whose it is.
+        user: Box<str>,
+    },
+}
+
+impl From<&'static str> for Unusable {
+    fn from(reason: &'static str) -> Self {
+        Self::Malformed(reason)
+    }
 }
 
 impl Vouched {
     /// Reads the body of a good answer.
     ///
     /// # Errors
-    /// What is missing or of the wrong shape.
-    pub(crate) fn parse(body: &[u8]) -> Result<Self, &'static str> {
+    /// Why it cannot be used.
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, Unusable> {
         let Body { token } =
             serde_json::from_slice(body).map_err(|_| "the body is not a token's description")?;
         let (project, project_domain) = match token.project {
@@ -36,8 +59,13 @@ impl Vouched {
             None => (None, None),
         };
         if token.user.id.is_empty() {
-            return Err("the user has no id");
+            return Err("the user has no id".into());
         }
+        let access_rules = token.application_credential.and_then(|made_by| made_by.access_rules);
+        let access_rules = access_rules
+            .map(AccessRules::compile)
+            .transpose()
+            .map_err(|TooManyRules(rules)| Unusable::TooManyRules { rules, user: token.user.id.clone() })?;
         // A set: Keystone lists roles in no stable order.
         let roles: BTreeSet<_> = token.roles.unwrap_or_default().into_iter().map(|role| role.name).collect();
         let trust = token.trust.unwrap_or_default();
@@ -52,11 +80,7 @@ impl Vouched {
             domains: domains.map(|domain| domain.id).collect::<BTreeSet<_>>().into_iter().collect(),
             trust: trust.id,
         };
-        Ok(Self {
-            caller: Caller::new(UserId::new(&token.user.id), project, roles),
-            access_rules: token.application_credential.and_then(|made_by| made_by.access_rules),
-            marks,
-        })
+        Ok(Self { caller: Caller::new(UserId::new(&token.user.id), project, roles), access_rules, marks })
     }
 }
 
@@ -178,14 +202,14 @@ mod tests {
     fn an_empty_list_of_access_rules_is_not_none() {
         let made_by = |rules: &str| {
             let vouched = vouched(&format!(r#", "application_credential": {{"id": "c"{rules}}}"#));
-            vouched.access_rules.map(|rules| rules.iter().filter(|rule| rule.allows("GET", "/")).count())
+            vouched.access_rules.map(|rules| rules.allow("GET", "/"))
         };
         let one = r#"[{"id": "1", "service": "image", "method": "GET", "path": "/"}]"#;
-        assert_eq!(made_by(&format!(r#", "access_rules": {one}"#)), Some(1));
-        assert_eq!(made_by(r#", "access_rules": []"#), Some(0));
+        assert_eq!(made_by(&format!(r#", "access_rules": {one}"#)), Some(true));
+        assert_eq!(made_by(r#", "access_rules": []"#), Some(false));
         assert_eq!(
             made_by(r#", "access_rules": [{"service": "image"}]"#),
-            Some(0),
+            Some(false),
             "half a rule allows nothing"
         );
         assert_eq!(made_by(""), None);

@@ -33,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A token, shown by somebody who wants to look at the list of images.
 fn shown(token: &str) -> Shown<'_> {
     let (method, path) = ("GET", "/v2/images");
-    Shown { token, service_token: None, intent: Intent::Look, method, path, request: REQUEST }
+    Shown { token, service_token: None, intent: Intent::Look, method, path, request: REQUEST, peer: None }
 }
 
 /// A token of the right shape that no Keystone made.

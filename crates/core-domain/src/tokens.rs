@@ -1,6 +1,6 @@
 //! The seam to whoever vouches for callers.
 
-use std::{fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{fmt, net::IpAddr, pin::Pin, sync::Arc, time::Duration};
 
 use crate::{caller::Caller, error::Source};
 
@@ -32,6 +32,9 @@ pub struct Shown<'a> {
     pub path: &'a str,
     /// The id of the request this is for, to be handed on where that helps an operator to follow it.
     pub request: &'a str,
+    /// The address of the client, if it is known. Implementations share what is scarce fairly among addresses; it
+    /// never decides whether a token is good.
+    pub peer: Option<IpAddr>,
 }
 
 /// What a call does to the records.

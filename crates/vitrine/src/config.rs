@@ -119,7 +119,7 @@ pub(crate) struct Keystone {
     /// How long a validated token is trusted, in seconds.
     #[serde(deserialize_with = "number")]
     pub(crate) token_cache_ttl: u64,
-    /// The same for the roles `admin` and `service`, if that is shorter.
+    /// The same for administrators and services, if that is shorter.
     #[serde(deserialize_with = "number")]
     pub(crate) max_privileged_age: u64,
     /// How old Keystone's word may be, in seconds, to let somebody look while Keystone cannot be asked; 0: nobody.
@@ -138,6 +138,9 @@ pub(crate) struct Keystone {
     pub(crate) service_token_roles: String,
     /// `fernet`, `jws`, both separated by a comma, or `any`: what Keystone's tokens look like.
     pub(crate) token_formats: String,
+    /// The length of the longest token that Keystone is asked about, in bytes.
+    #[serde(deserialize_with = "number")]
+    pub(crate) max_token_length: usize,
     /// A folder with Keystone's public keys for JWS tokens; none if empty.
     pub(crate) jws_public_keys: PathBuf,
     /// Certificates of the only authorities to trust, as PEM; the system's if empty.
@@ -293,6 +296,7 @@ impl Default for Keystone {
             calls_waiting: 1024,
             service_token_roles: "service".to_owned(),
             token_formats: "fernet, jws".to_owned(),
+            max_token_length: 3072,
             jws_public_keys: PathBuf::new(),
             ca_file: PathBuf::new(),
         }
@@ -347,6 +351,7 @@ impl Config {
             ("keystone.revocation_poll", long(self.keystone.revocation_poll), 0, 3600),
             ("keystone.calls_at_once", whole(self.keystone.calls_at_once), 1, 1000),
             ("keystone.calls_waiting", whole(self.keystone.calls_waiting), 0, 100_000),
+            ("keystone.max_token_length", whole(self.keystone.max_token_length), 20, 65_536),
             ("events.webhook_patience", long(self.events.webhook_patience), 1, 30 * 86_400),
             ("events.lease", long(self.events.lease), 1, 300),
             ("events.keep_days", i64::from(self.events.keep_days), 0, 36_500),

@@ -21,6 +21,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::{Args, Parser, Subcommand};
@@ -170,12 +171,12 @@ fn check_config(settings: &Settings) -> Result<(), Failure> {
     // What «by the cores» comes to, on this machine.
     (config.workers, config.database.pool_size) = (config.workers(), config.pool_size());
     print(&layers.describe(&config))?;
-    let rules = config.rules()?;
+    let rules = Arc::new(config.rules()?);
     let connections = config.store()?.max_connections();
     if !config.database.migrate_url.reveal().is_empty() {
         config.migration()?;
     }
-    let tokens = config.tokens()?;
+    let tokens = config.tokens(&rules)?;
     // Reads the folder with public keys too; asks nobody.
     auth_keystone::Keystone::new(&tokens).map_err(|invalid| BadConfig::new(invalid.key, invalid.reason))?;
     config.api()?;

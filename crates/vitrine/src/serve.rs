@@ -72,12 +72,12 @@ pub(crate) async fn run(
 ) -> Result<(), Failure> {
     let store = DieselStore::open(&config.store()?);
     let store = Arc::new(store.map_err(|error| Failure::other("cannot open the database", error))?);
-    let tokens =
-        Keystone::new(&config.tokens()?).map_err(|invalid| BadConfig::new(invalid.key, invalid.reason))?;
+    let rules = Arc::new(config.rules()?);
+    let tokens = Keystone::new(&config.tokens(&rules)?)
+        .map_err(|invalid| BadConfig::new(invalid.key, invalid.reason))?;
     let registry = Registry::new();
     let figures =
         api_http::Metrics::new(&registry).map_err(|error| Failure::other("cannot make figures", error))?;
-    let rules = Arc::new(config.rules()?);
     if let [_, ..] = rules.policy.without_effect() {
         let names = rules.policy.without_effect().join(", ");
         tracing::warn!(

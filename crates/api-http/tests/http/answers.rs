@@ -251,6 +251,16 @@ fn a_token_is_shown_with_the_call_as_it_was_made_and_a_services_token_beside_it(
 }
 
 #[test]
+fn a_token_is_shown_with_the_address_of_the_client() {
+    for (trusted, client) in [("", "127.0.0.1"), ("127.0.0.0/8", "192.0.2.1"), ("10.0.0.0/8", "127.0.0.1")] {
+        let served = Served::with(|setup| setup.settings.trusted_proxies = trusted.parse().unwrap());
+        let asked = served.member_of("owner").ask("GET", "/v2/images");
+        asked.header("X-Forwarded-For", "198.51.100.9, 192.0.2.1").send();
+        assert_eq!(served.last_peer(), Some(client.parse().unwrap()), "{trusted}");
+    }
+}
+
+#[test]
 fn a_services_token_that_is_no_text_is_a_401() {
     let served = Served::start();
     let client = served.member_of("owner");

@@ -73,6 +73,7 @@ fn every_request_is_one_line_that_names_no_token_and_no_query() {
         &format!("path={path:?}"),
         "status=400",
         "duration_ms=",
+        "client=127.0.0.1",
         "project=guest",
         "user=someone",
     ] {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, SocketAddr, TcpListener},
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -17,7 +17,7 @@ use actix_web::{
     rt::System,
     web,
 };
-use api_http::{App, Edge, Metrics, Settings};
+use api_http::{App, Edge, Metrics, Settings, TrustedProxies};
 use core_domain::{
     Caller, Rules,
     image::{Image, ImageId},
@@ -41,6 +41,8 @@ pub(crate) struct Bearers {
     callers: Mutex<BTreeMap<String, Arc<Caller>>>,
     /// What was shown last: intent, method, path, and the token of a service.
     last: Mutex<String>,
+    /// The client that showed it.
+    peer: Mutex<Option<IpAddr>>,
 }
 
 /// The token for which Keystone cannot be asked.
@@ -55,7 +57,8 @@ impl Bearers {
 
 impl Tokens for Bearers {
     fn validate<'a>(&'a self, shown: Shown<'a>) -> Validation<'a> {
-        let Shown { token, service_token, intent, method, path, .. } = shown;
+        let Shown { token, service_token, intent, method, path, peer, .. } = shown;
+        *self.peer.lock().unwrap() = peer;
         *self.last.lock().unwrap() = format!("{intent:?} {method} {path} {service_token:?}");
         let verdict = if token == UNDECIDED {
             let source = "connecting to keystone.internal:5000 as vitrine/secret".into();
@@ -106,6 +109,7 @@ impl Served {
                 connections: 8,
                 rate: None,
                 edge: Edge::default(),
+                trusted_proxies: TrustedProxies::default(),
             },
             store: Arc::new(MemoryStore::default()),
         };
@@ -152,6 +156,11 @@ impl Served {
     /// What was asked about the last token that was shown.
     pub(crate) fn last_shown(&self) -> String {
         self.bearers.last.lock().unwrap().clone()
+    }
+
+    /// The client that showed it.
+    pub(crate) fn last_peer(&self) -> Option<IpAddr> {
+        *self.bearers.peer.lock().unwrap()
     }
 
     /// Somebody in this project, or none, with these roles and a token of its own.

@@ -17,7 +17,7 @@ use actix_web::{
     test::{TestRequest, init_service, read_body},
     web,
 };
-use api_http::{App, Edge, Metrics, Settings};
+use api_http::{App, Edge, Metrics, Settings, TrustedProxies};
 use core_domain::{
     Caller, Rules,
     project::UserId,
@@ -173,6 +173,7 @@ fn run(seed: u64, calls: usize, store: Arc<dyn Store>) -> Count {
             connections: CONNECTIONS as usize,
             rate: None,
             edge: Edge::default(),
+            trusted_proxies: TrustedProxies::default(),
         };
         let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
         let app = App::new(store, Arc::new(Spoken::new()), Arc::new(Rules::default()), settings, metrics);

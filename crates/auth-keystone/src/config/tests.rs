@@ -88,7 +88,7 @@ fn times_and_sizes_fit_together() {
         (invalid(|config| config.token_cache_ttl = day), "keystone.token_cache_ttl"),
         (invalid(|config| config.token_cache_entries = 0), "keystone.token_cache_entries"),
         (invalid(|config| config.rejected_cache_entries = 0), "keystone.rejected_cache_entries"),
-        (invalid(|config| config.token_max_length = 19), "keystone.token_max_length"),
+        (invalid(|config| config.max_token_length = 19), "keystone.max_token_length"),
         (invalid(|config| config.jws_algorithms.clear()), "keystone.jws_algorithms"),
         (invalid(|config| config.ca_file = Some("missing.pem".into())), "keystone.ca_file"),
     ] {

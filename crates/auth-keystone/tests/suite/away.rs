@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use auth_keystone::Keystone;
+use auth_keystone::{Administrators, Keystone};
 use core_domain::tokens::{Shown, TokenError, Tokens};
 
 use crate::stand_in::{
@@ -246,4 +246,30 @@ async fn a_keystone_that_was_away_from_the_start_is_signed_in_to_as_soon_as_it_i
     let cold = token("cold");
     stand_in.admit(&cold);
     assert_eq!(verdict(&keystone, &cold).await, Verdict::Accepted);
+}
+
+#[tokio::test]
+async fn administrators_by_other_roles_are_asked_about_more_often_and_never_served_old() {
+    let stand_in = StandIn::start();
+    let mut config = stand_in.config();
+    config.administrators = Administrators::new(|caller| caller.has_role("cloud_operator"));
+    config.token_cache_ttl = Duration::from_secs(300);
+    let keystone = stand_in.keystone_with(&config);
+    let (operator, member) = (token("operator"), token("member"));
+    stand_in.admit_as(&operator, "olga", &["o"], &["Cloud_Operator", "reader"]);
+    stand_in.admit_as(&member, "mary", &["m"], &["member", "reader"]);
+    for token in [&operator, &member] {
+        assert_eq!(verdict(&keystone, token).await, Verdict::Accepted);
+    }
+    // Past keystone.max_privileged_age, the operator's is asked about again, and the member's is not.
+    stand_in.hands.put_forward(Duration::from_secs(61));
+    let gets = stand_in.gets();
+    for token in [&operator, &member] {
+        assert_eq!(verdict(&keystone, token).await, Verdict::Accepted);
+    }
+    assert_eq!(stand_in.gets(), gets + 1);
+    stand_in.hands.put_forward(Duration::from_secs(301));
+    stand_in.always(Reply::error(500, "no"));
+    assert_eq!(verdict(&keystone, &operator).await, Verdict::Unavailable);
+    assert_eq!(verdict(&keystone, &member).await, Verdict::Accepted);
 }

@@ -68,7 +68,7 @@ async fn the_longest_token_is_a_matter_of_configuration() {
     stand_in.admit(&long);
     assert_eq!(verdict(&keystone, &long).await, Verdict::Accepted);
     let mut config = stand_in.config();
-    config.token_max_length = 3_071;
+    config.max_token_length = 3_071;
     assert_eq!(verdict(&stand_in.keystone_with(&config), &long).await, Verdict::Rejected);
     assert_eq!(stand_in.gets(), 1);
 }

@@ -1,48 +1,15 @@
 //! No token and no password is ever written anywhere.
 
-use std::{
-    error::Error,
-    io::{self, Write},
-    iter,
-    sync::{Arc, Mutex},
-};
+use std::{error::Error, iter};
 
 use auth_keystone::Keystone;
 use core_domain::tokens::{Shown, Tokens};
-use tracing_subscriber::{fmt::MakeWriter, util::SubscriberInitExt};
 
 use crate::{
+    log::Log,
     rude::{read_request, rude},
     stand_in::{PASSWORD, Reply, StandIn, config, shown, token},
 };
-
-/// Everything that is logged on a thread, at the most talkative level.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
 
 /// The error, its causes, and what `Debug` says of all of it.
 fn everything(error: &(dyn Error + 'static)) -> String {
@@ -60,15 +27,7 @@ async fn outcome(keystone: &Keystone, token: &str) -> String {
 // On one thread, so that all of it is captured.
 #[tokio::test(flavor = "current_thread")]
 async fn no_token_or_password_is_in_the_log_an_error_or_a_debug_text() {
-    // Whoever logs first decides whether a line is ever asked for again; tests beside this one do not log at all.
-    let everywhere = tracing_subscriber::fmt().with_max_level(tracing_subscriber::filter::LevelFilter::TRACE);
-    let _ = tracing::subscriber::set_global_default(everywhere.with_writer(std::io::sink).finish());
-    let log = Log::default();
-    let _guard = tracing_subscriber::fmt()
-        .with_max_level(tracing_subscriber::filter::LevelFilter::TRACE)
-        .with_writer(log.clone())
-        .with_ansi(false)
-        .set_default();
+    let (log, _guard) = Log::capture();
     let mut said = String::new();
     let mut tokens = Vec::new();
 

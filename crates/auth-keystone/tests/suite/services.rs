@@ -6,7 +6,8 @@ use auth_keystone::Keystone;
 use core_domain::tokens::{Intent, Shown, Tokens};
 use serde_json::json;
 
-use crate::stand_in::{Reply, StandIn, Verdict, eventually, shown, token, verdict};
+use crate::log::Log;
+use crate::stand_in::{REQUEST, Reply, StandIn, Verdict, eventually, shown, token, verdict};
 
 async fn together(keystone: &Keystone, user: &str, service: &str) -> Verdict {
     keystone.validate(Shown { service_token: Some(service), ..shown(user) }).await.into()
@@ -166,6 +167,43 @@ async fn a_token_with_access_rules_is_good_for_the_calls_they_list() {
         scene.stand_in.seen("GET").iter().filter(|seen| seen.headers["x-subject-token"] == ruled).count(),
         3
     );
+}
+
+/// A token whose credential has so many access rules, all alike.
+fn ruled(stand_in: &StandIn, number: usize, path: &str) -> String {
+    let ruled = token("ruled");
+    let rule = json!({"service": "image", "method": "GET", "path": path});
+    stand_in.realm(|realm| {
+        let mut description = realm.describe("alice", "studio", &["reader"], 3_600);
+        description["token"]["application_credential"] =
+            json!({"id": "c", "access_rules": vec![rule; number]});
+        realm.subjects.insert(ruled.clone(), description);
+    });
+    ruled
+}
+
+// On one thread, so that all of it is captured.
+#[tokio::test(flavor = "current_thread")]
+async fn a_token_with_more_than_256_access_rules_is_refused_and_logged_once() {
+    let (log, _guard) = Log::capture();
+    let scene = Scene::new();
+    let most = ruled(&scene.stand_in, 256, "/v2/images");
+    assert_eq!(verdict(&scene.keystone, &most).await, Verdict::Accepted);
+    let gets = scene.stand_in.gets();
+    for _ in 0..3 {
+        let more = ruled(&scene.stand_in, 257, "/v2/images");
+        for _ in 0..3 {
+            assert_eq!(verdict(&scene.keystone, &more).await, Verdict::Rejected);
+        }
+        assert_eq!(together(&scene.keystone, &scene.user, &more).await, Verdict::Rejected);
+    }
+    assert_eq!(scene.stand_in.gets(), gets + 3, "one call for each");
+    let text = log.text();
+    let lines: Vec<_> = text.lines().filter(|line| line.contains("more access rules")).collect();
+    let [line] = lines[..] else { panic!("one line: {lines:?}") };
+    for word in ["WARN", "rules=257", "most=256", "user=\"alice\"", REQUEST] {
+        assert!(line.contains(word), "{word} in {line}");
+    }
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    net::IpAddr,
     sync::{
         Arc, Mutex, OnceLock,
         atomic::{AtomicU64, Ordering},
@@ -436,7 +437,7 @@ pub(crate) const REQUEST: &str = "req-6b1c0a4e-43b1-4a0f-a0f8-1d3c5e7f9a2b";
 /// A token, shown by somebody who wants to look at the list of images.
 pub(crate) fn shown(token: &str) -> Shown<'_> {
     let (method, path) = ("GET", "/v2/images");
-    Shown { token, service_token: None, intent: Intent::Look, method, path, request: REQUEST }
+    Shown { token, service_token: None, intent: Intent::Look, method, path, request: REQUEST, peer: None }
 }
 
 /// The same by somebody who wants to make an image.
@@ -460,6 +461,11 @@ impl From<Result<Arc<Caller>, TokenError>> for Verdict {
             Err(TokenError::Unavailable { .. }) => Self::Unavailable,
         }
     }
+}
+
+/// The verdict on a token, shown by a client at this address.
+pub(crate) async fn verdict_from(keystone: &Keystone, token: &str, client: IpAddr) -> Verdict {
+    keystone.validate(Shown { peer: Some(client), ..shown(token) }).await.into()
 }
 
 pub(crate) async fn verdict(keystone: &Keystone, token: &str) -> Verdict {

@@ -17,12 +17,19 @@ pub(crate) struct HttpKeys {
     /// Bytes that all request bodies together may hold while they are received.
     #[serde(deserialize_with = "number")]
     pub(crate) body_buffer_bytes: usize,
+    /// Addresses and networks of the proxies whose `X-Forwarded-For` is believed; separated by commas.
+    pub(crate) trusted_proxies: String,
 }
 
 impl Default for HttpKeys {
     fn default() -> Self {
         // `deploy/checks/product.py` checks these against the memory limit of the manifests.
-        Self { max_connections: 1024, keep_alive: 75, body_buffer_bytes: 16 << 20 }
+        Self {
+            max_connections: 1024,
+            keep_alive: 75,
+            body_buffer_bytes: 16 << 20,
+            trusted_proxies: String::new(),
+        }
     }
 }
 

@@ -105,6 +105,7 @@ const KEYS: &[Key] = &[
         "",
         "fernet, jws, both separated by a comma, or any; other tokens are 401 unasked",
     ),
+    key("keystone.max_token_length", "characters", "length of the longest token; a longer one is 401"),
     key(
         "keystone.jws_public_keys",
         "path",
@@ -121,6 +122,11 @@ const KEYS: &[Key] = &[
         "http.body_buffer_bytes",
         "bytes",
         "bytes that all request bodies being received hold together; beyond: 503",
+    ),
+    key(
+        "http.trusted_proxies",
+        "",
+        "addresses and networks of proxies whose X-Forwarded-For is believed, separated by commas; empty: none",
     ),
     key(
         "cors.allowed_origins",

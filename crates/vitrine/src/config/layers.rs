@@ -154,7 +154,12 @@ fn is_service_link(key: &str, value: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{sync::Arc, time::Duration};
+
+    use core_domain::{
+        caller::Caller,
+        project::{ProjectId, UserId},
+    };
 
     use super::*;
 
@@ -265,6 +270,8 @@ mod tests {
             ("VITRINE_DATABASE__REPLICA_STALENESS", "0", "database.replica_staleness"),
             ("VITRINE_DEADLINE", "0", "deadline"),
             ("VITRINE_KEYSTONE__TIMEOUT", "0", "keystone.timeout"),
+            ("VITRINE_KEYSTONE__MAX_TOKEN_LENGTH", "19", "keystone.max_token_length"),
+            ("VITRINE_KEYSTONE__MAX_TOKEN_LENGTH", "65537", "keystone.max_token_length"),
             ("VITRINE_EVENTS__LEASE", "0", "events.lease"),
             ("VITRINE_EVENTS__WEBHOOK_PATIENCE", "0", "events.webhook_patience"),
             ("VITRINE_EVENTS__KEEP_DAYS", "40000", "events.keep_days"),
@@ -292,10 +299,67 @@ mod tests {
                 ("VITRINE_KEYSTONE__PROJECT_NAME", "service"),
                 ("VITRINE_KEYSTONE__TIMEOUT", timeout),
             ]);
-            let tokens = config.unwrap().tokens().unwrap();
+            let tokens = config.unwrap().tokens(&Arc::default()).unwrap();
             let times = [tokens.decision_timeout, tokens.try_timeout, tokens.connect_timeout];
             assert_eq!(times, [whole, one_try, connecting].map(Duration::from_millis), "{timeout}");
         }
+    }
+
+    #[test]
+    fn administrators_by_the_policy_file_are_privileged() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("policy.yaml");
+        let caller =
+            |user: &str, roles: &[&str]| Caller::new(UserId::new(user), ProjectId::parse("p").ok(), roles);
+        for (policy, privileged, others) in [
+            ("context_is_admin: role:Cloud_Operator", &["cloud_operator"][..], &["admin", "member"][..]),
+            (
+                "context_is_admin: rule:operators or role:admin\noperators: role:operator or role:auditor",
+                &["operator", "auditor", "admin"],
+                &["member"],
+            ),
+            // Not by roles alone.
+            ("context_is_admin: user_id:root and role:member", &[], &["member", "admin"]),
+            ("context_is_admin: not role:reader", &["member", "admin"], &["reader"]),
+            ("get_image: role:reader", &["admin"], &["reader", "member"]),
+        ] {
+            fs::write(&file, policy).unwrap();
+            let config = environment(&[
+                ("VITRINE_KEYSTONE__AUTH_URL", "http://127.0.0.1:5000"),
+                ("VITRINE_KEYSTONE__USERNAME", "vitrine"),
+                ("VITRINE_KEYSTONE__PASSWORD", "secret"),
+                ("VITRINE_KEYSTONE__PROJECT_NAME", "service"),
+                ("VITRINE_POLICY_FILE", file.to_str().unwrap()),
+            ])
+            .unwrap();
+            let tokens = config.tokens(&Arc::new(config.rules().unwrap())).unwrap();
+            for (roles, expected) in [(privileged, true), (others, false)] {
+                for role in roles {
+                    let is_admin = tokens.administrators.include(&caller("alice", &[role]));
+                    assert_eq!(is_admin, expected, "{policy}: {role}");
+                }
+            }
+            let root = tokens.administrators.include(&caller("root", &["member"]));
+            assert_eq!(root, policy.contains("root") || policy.contains("not "), "{policy}");
+        }
+    }
+
+    #[test]
+    fn the_length_of_tokens_and_trusted_proxies_are_what_the_keys_say() {
+        let config = environment(&[
+            ("VITRINE_KEYSTONE__AUTH_URL", "http://127.0.0.1:5000"),
+            ("VITRINE_KEYSTONE__USERNAME", "vitrine"),
+            ("VITRINE_KEYSTONE__PASSWORD", "secret"),
+            ("VITRINE_KEYSTONE__PROJECT_NAME", "service"),
+            ("VITRINE_KEYSTONE__MAX_TOKEN_LENGTH", "8000"),
+            ("VITRINE_HTTP__TRUSTED_PROXIES", "10.0.0.0/8, 192.0.2.7"),
+        ])
+        .unwrap();
+        assert_eq!(config.tokens(&Arc::default()).unwrap().max_token_length, 8000);
+        assert_eq!(config.api().unwrap().trusted_proxies, "10.0.0.0/8,192.0.2.7".parse().unwrap());
+        let config = environment(&[("VITRINE_HTTP__TRUSTED_PROXIES", "10.0.0.0/33")]).unwrap();
+        let refusal = config.api().unwrap_err().to_string();
+        assert!(refusal.starts_with("http.trusted_proxies: \"10.0.0.0/33\" is neither"), "{refusal}");
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! What each part of the program is told, made from the keys.
 
-use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use api_http::{Edge, Rate};
+use auth_keystone::Administrators;
 use core_domain::{
     caller::{PrivateImages, Rules},
     limits::Limits,
@@ -89,11 +90,11 @@ impl Config {
         if store.is_embedded() { Err(BadConfig::new(key, "is for Postgres")) } else { Ok(store) }
     }
 
-    /// Who vouches for callers.
+    /// Who vouches for callers, and that administrators by these rules are asked about more often.
     ///
     /// # Errors
     /// What cannot be used, by its key.
-    pub(crate) fn tokens(&self) -> Result<auth_keystone::Config, BadConfig> {
+    pub(crate) fn tokens(&self, rules: &Arc<Rules>) -> Result<auth_keystone::Config, BadConfig> {
         let keystone = &self.keystone;
         let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
         let secret = |secret: &Secret| text(secret.reveal()).map(auth_keystone::Secret::new);
@@ -101,6 +102,8 @@ impl Config {
         let token_formats = auth_keystone::Formats::from_words(&keystone.token_formats).ok_or_else(|| {
             BadConfig::new("keystone.token_formats", "must be fernet, jws, both with a comma between, or any")
         })?;
+        let rules = Arc::clone(rules);
+        let administrators = Administrators::new(move |caller| rules.policy.makes_admin(caller));
         let defaults = auth_keystone::Config::default();
         let decision_timeout = Duration::from_secs(keystone.timeout);
         let try_timeout = decision_timeout * 3 / 5;
@@ -120,11 +123,13 @@ impl Config {
             token_cache_ttl: Duration::from_secs(keystone.token_cache_ttl),
             max_privileged_age: Duration::from_secs(keystone.max_privileged_age),
             stale_reads: Duration::from_secs(keystone.stale_reads),
+            administrators,
             revocation_poll: Duration::from_secs(keystone.revocation_poll),
             calls_at_once: keystone.calls_at_once,
             calls_waiting: keystone.calls_waiting,
             service_token_roles: keystone.service_token_roles.split(',').map(str::to_owned).collect(),
             token_formats,
+            max_token_length: keystone.max_token_length,
             jws_public_keys: path(&keystone.jws_public_keys),
             ..defaults
         };
@@ -150,6 +155,7 @@ impl Config {
         };
         usable("public_endpoint", &self.public_endpoint)?;
         usable("keystone.public_url", &keystone.public_url)?;
+        let trusted_proxies = self.http.trusted_proxies.parse();
         Ok(api_http::Settings {
             public_endpoint: (!self.public_endpoint.is_empty()).then(|| self.public_endpoint.clone()),
             identity_uri: identity_uri.clone(),
@@ -158,6 +164,8 @@ impl Config {
             connections: self.pool_size() as usize,
             rate: self.rate()?,
             edge: self.edge()?,
+            trusted_proxies: trusted_proxies
+                .map_err(|reason: String| BadConfig::new("http.trusted_proxies", reason))?,
         })
     }
 
