@@ -13,8 +13,11 @@ use core_domain::{image::ImageId, store::ATTEMPTS};
 use diesel::{
     ConnectionError, ConnectionResult, PgConnection, QueryResult, SqliteConnection,
     connection::{AnsiTransactionManager, CacheSize, Connection as _, SimpleConnection, TransactionManager},
+    pg::Pg,
     prelude::*,
+    query_builder::{AstPass, QueryFragment},
     r2d2::R2D2Connection,
+    sqlite::Sqlite,
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -40,6 +43,33 @@ mod any {
 }
 
 pub(crate) use any::{AnyConnection, MultiBackend};
+
+/// A piece of SQL that the two databases have different words for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dialect {
+    pub(crate) postgres: &'static str,
+    pub(crate) sqlite: &'static str,
+}
+
+impl QueryFragment<Pg> for Dialect {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(self.postgres);
+        Ok(())
+    }
+}
+
+impl QueryFragment<Sqlite> for Dialect {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql(self.sqlite);
+        Ok(())
+    }
+}
+
+impl QueryFragment<MultiBackend> for Dialect {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        MultiBackend::walk_variant_ast(self, out)
+    }
+}
 
 /// How much of a failure a pool has seen: connections made before the last one are asked before they are trusted.
 pub(crate) type Breaks = Arc<AtomicU64>;
