@@ -322,13 +322,16 @@ impl AnyConnection {
 /// What has a meaning in a SQLite URI.
 const SPECIAL: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 
+/// What a session is told when it begins. Without its own word on the isolation, the default of the database, of the role or of
+/// the server would decide: under REPEATABLE READ, a change that waited for an image counts its members as they were before.
 fn postgres_session(config: &Config, purpose: Purpose) -> String {
     // A migration may take long, and so may its turn; what it waits for must not.
     let statement = if purpose == Purpose::Migrating { 0 } else { config.statement_timeout.as_millis() };
     // Planned for the arrays of one round, a statement would be planned anew for most others.
     let plans = if purpose == Purpose::Rounds { "SET plan_cache_mode = force_generic_plan;" } else { "" };
     format!(
-        "{plans} SET statement_timeout = {statement}; SET lock_timeout = {}; \
+        "{plans} SET default_transaction_isolation = 'read committed'; \
+         SET statement_timeout = {statement}; SET lock_timeout = {}; \
          SET idle_in_transaction_session_timeout = {}",
         config.lock_timeout.as_millis(),
         config.idle_in_transaction_timeout.as_millis(),
