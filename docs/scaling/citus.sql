@@ -6,5 +6,3 @@
 SELECT create_distributed_table('image_ids', 'id');
 SELECT create_distributed_table('images', 'id', colocate_with => 'image_ids');
 SELECT create_distributed_table('image_members', 'image_id', colocate_with => 'image_ids');
-SELECT create_distributed_table('image_tags', 'image_id', colocate_with => 'image_ids');
-SELECT create_distributed_table('image_properties', 'image_id', colocate_with => 'image_ids');

@@ -20,8 +20,7 @@ BEGIN
     LOOP
         EXECUTE statement;
     END LOOP;
-    FOR kept IN SELECT * FROM (VALUES ('image_ids', 'id'), ('images', 'id'), ('image_members', 'image_id'),
-                                      ('image_tags', 'image_id'), ('image_properties', 'image_id')) t (name, key)
+    FOR kept IN SELECT * FROM (VALUES ('image_ids', 'id'), ('images', 'id'), ('image_members', 'image_id')) t (name, key)
     LOOP
         EXECUTE format('ALTER TABLE %I RENAME TO %I', kept.name, kept.name || '_whole');
         EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING ALL) PARTITION BY HASH (%I)', kept.name, kept.name || '_whole', kept.key);

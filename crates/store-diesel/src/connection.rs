@@ -13,8 +13,11 @@ use core_domain::{image::ImageId, store::ATTEMPTS};
 use diesel::{
     ConnectionError, ConnectionResult, PgConnection, QueryResult, SqliteConnection,
     connection::{AnsiTransactionManager, CacheSize, Connection as _, SimpleConnection, TransactionManager},
+    pg::Pg,
     prelude::*,
+    query_builder::{AstPass, QueryFragment},
     r2d2::R2D2Connection,
+    sqlite::Sqlite,
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -40,6 +43,33 @@ mod any {
 }
 
 pub(crate) use any::{AnyConnection, MultiBackend};
+
+/// A piece of SQL that the two databases have different words for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Dialect {
+    pub(crate) postgres: &'static str,
+    pub(crate) sqlite: &'static str,
+}
+
+impl QueryFragment<Pg> for Dialect {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        out.push_sql(self.postgres);
+        Ok(())
+    }
+}
+
+impl QueryFragment<Sqlite> for Dialect {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql(self.sqlite);
+        Ok(())
+    }
+}
+
+impl QueryFragment<MultiBackend> for Dialect {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        MultiBackend::walk_variant_ast(self, out)
+    }
+}
 
 /// How much of a failure a pool has seen: connections made before the last one are asked before they are trusted.
 pub(crate) type Breaks = Arc<AtomicU64>;
@@ -292,13 +322,16 @@ impl AnyConnection {
 /// What has a meaning in a SQLite URI.
 const SPECIAL: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 
+/// What a session is told when it begins. Without its own word on the isolation, the default of the database, of the role or of
+/// the server would decide: under REPEATABLE READ, a change that waited for an image counts its members as they were before.
 fn postgres_session(config: &Config, purpose: Purpose) -> String {
     // A migration may take long, and so may its turn; what it waits for must not.
     let statement = if purpose == Purpose::Migrating { 0 } else { config.statement_timeout.as_millis() };
     // Planned for the arrays of one round, a statement would be planned anew for most others.
     let plans = if purpose == Purpose::Rounds { "SET plan_cache_mode = force_generic_plan;" } else { "" };
     format!(
-        "{plans} SET statement_timeout = {statement}; SET lock_timeout = {}; \
+        "{plans} SET default_transaction_isolation = 'read committed'; \
+         SET statement_timeout = {statement}; SET lock_timeout = {}; \
          SET idle_in_transaction_session_timeout = {}",
         config.lock_timeout.as_millis(),
         config.idle_in_transaction_timeout.as_millis(),

@@ -2,7 +2,7 @@
 
 mod list;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDateTime, SubsecRound, Utc};
 use core_domain::{
@@ -10,21 +10,17 @@ use core_domain::{
     project::ProjectId,
     store::Sharing,
 };
-use diesel::{QueryResult, dsl::exists, prelude::*, query_builder::QueryFragment, sql_types::Text};
+use diesel::{dsl::exists, prelude::*};
 
 pub(crate) use self::list::list;
 use crate::{
-    connection::{AnyConnection, Connection, MultiBackend},
+    columns::{Properties, Texts},
+    connection::Connection,
     error::{Fault, impossible, read},
-    schema::{Id, Key, image_ids, image_members, image_properties, image_tags, images, string_agg},
+    schema::{Key, image_ids, image_members, images},
 };
 
-/// Stands between tags, and between properties, where several come as one text. The domain keeps no such character.
-pub(crate) const UNIT: &str = "\u{1f}";
-/// Stands between a property's name and its value.
-pub(crate) const RECORD: &str = "\u{1e}";
-
-/// A row of `images`, for reading and inserting.
+/// A row of `images`, for reading and inserting: a whole image.
 #[derive(Insertable, Queryable)]
 #[diesel(table_name = images)]
 pub(crate) struct ImageRow {
@@ -41,31 +37,10 @@ pub(crate) struct ImageRow {
     hidden: bool,
     created_at: NaiveDateTime,
     updated_at: NaiveDateTime,
+    record_bytes: i32,
+    tags: Texts,
+    properties: Properties,
 }
-
-/// A whole image: its row, its tags in one text, its properties in another.
-pub(crate) type Whole = (ImageRow, Option<String>, Option<String>);
-
-/// The columns of [`Whole`], for a select from `images`.
-macro_rules! whole {
-    () => {
-        (
-            images::all_columns,
-            image_tags::table
-                .filter(image_tags::image_id.eq(images::id))
-                .select(string_agg(image_tags::tag, UNIT))
-                .single_value(),
-            image_properties::table
-                .filter(image_properties::image_id.eq(images::id))
-                .select(string_agg(
-                    image_properties::name.concat(RECORD).concat(image_properties::value),
-                    UNIT,
-                ))
-                .single_value(),
-        )
-    };
-}
-use whole;
 
 /// One image, and whether `caller` is a member: one statement.
 pub(crate) fn find(
@@ -74,17 +49,17 @@ pub(crate) fn find(
     caller: Option<&ProjectId>,
 ) -> Result<Option<(Image, bool)>, Fault> {
     let caller = caller.map(ProjectId::as_str);
-    let found: Option<(Whole, Option<String>)> = connection.run(|any| {
+    let found: Option<(ImageRow, Option<String>)> = connection.run(|any| {
         images::table
             .left_join(image_members::table.on(
                 image_members::image_id.eq(images::id).and(image_members::member_id.nullable().eq(caller)),
             ))
             .filter(images::id.eq(Key(id.uuid())))
-            .select((whole!(), image_members::member_id.nullable()))
+            .select((images::all_columns, image_members::member_id.nullable()))
             .get_result(any)
             .optional()
     })?;
-    found.map(|(whole, member)| Ok((image(whole)?, member.is_some()))).transpose()
+    found.map(|(row, member)| Ok((image(row)?, member.is_some()))).transpose()
 }
 
 /// [`core_domain::store::Tx::sharing`]: one statement. Its own, after the one that holds the image: Postgres sees a
@@ -99,11 +74,11 @@ pub(crate) fn sharing(
     let members = || {
         image_members::table.filter(image_members::image_id.eq(images::id)).select(image_members::member_id)
     };
-    let found: Option<(Whole, bool, bool, Option<i64>)> = connection.run(|any| {
+    let found: Option<(ImageRow, bool, bool, Option<i64>)> = connection.run(|any| {
         images::table
             .filter(images::id.eq(Key(id.uuid())))
             .select((
-                whole!(),
+                images::all_columns,
                 exists(members().filter(image_members::member_id.nullable().eq(caller))),
                 exists(members().filter(image_members::member_id.eq(with.as_str()))),
                 members().count().single_value(),
@@ -111,10 +86,10 @@ pub(crate) fn sharing(
             .get_result(any)
             .optional()
     })?;
-    let Some((whole, is_member, is_shared_already, counted)) = found else { return Ok(None) };
+    let Some((row, is_member, is_shared_already, counted)) = found else { return Ok(None) };
     let members = counted.and_then(|counted| usize::try_from(counted).ok());
     let members = members.ok_or_else(|| impossible("the database could not count members"))?;
-    Ok(Some(Sharing { image: image(whole)?, is_member, is_shared_already, members }))
+    Ok(Some(Sharing { image: image(row)?, is_member, is_shared_already, members }))
 }
 
 /// Keeps a new image; [`Fault::Taken`] if its id was ever given.
@@ -122,18 +97,18 @@ pub(crate) fn insert(connection: &mut Connection, image: &Image) -> Result<(), F
     let id = Key(image.id.uuid());
     connection.run(|any| {
         diesel::insert_into(image_ids::table).values(image_ids::id.eq(id)).execute(any)?;
-        diesel::insert_into(images::table).values(ImageRow::from(image)).execute(any)?;
-        insert_tags(any, image)?;
-        insert_properties(any, image)
+        diesel::insert_into(images::table).values(ImageRow::from(image)).execute(any).map(drop)
     })
 }
 
-/// Keeps what changed since `before`, all but the time the image was made.
+/// Keeps what changed since `before`, all but the time the image was made. Tags and properties are written only if they
+/// are others: what Postgres keeps of them beside the row then stays where it is.
 pub(crate) fn update(connection: &mut Connection, before: &Image, image: &Image) -> Result<(), Fault> {
     let row = ImageRow::from(image);
-    let id = row.id;
+    let tags = (image.tags != before.tags).then(|| images::tags.eq(row.tags));
+    let properties = (image.properties != before.properties).then(|| images::properties.eq(row.properties));
     connection.run(|any| {
-        diesel::update(images::table.find(id))
+        diesel::update(images::table.find(row.id))
             .set((
                 images::owner.eq(row.owner),
                 images::visibility.eq(row.visibility),
@@ -146,21 +121,16 @@ pub(crate) fn update(connection: &mut Connection, before: &Image, image: &Image)
                 images::protected.eq(row.protected),
                 images::hidden.eq(row.hidden),
                 images::updated_at.eq(row.updated_at),
+                images::record_bytes.eq(row.record_bytes),
+                tags,
+                properties,
             ))
-            .execute(any)?;
-        if image.tags != before.tags {
-            diesel::delete(image_tags::table.filter(image_tags::image_id.eq(id))).execute(any)?;
-            insert_tags(any, image)?;
-        }
-        if image.properties != before.properties {
-            diesel::delete(image_properties::table.filter(image_properties::image_id.eq(id))).execute(any)?;
-            insert_properties(any, image)?;
-        }
-        Ok(())
+            .execute(any)
+            .map(drop)
     })
 }
 
-/// Removes the image, and by foreign keys its members, tags and properties; its id stays given.
+/// Removes the image, and by a foreign key its members; its id stays given.
 pub(crate) fn delete(connection: &mut Connection, id: ImageId) -> Result<(), Fault> {
     connection.run(|any| diesel::delete(images::table.find(Key(id.uuid()))).execute(any)).map(drop)
 }
@@ -195,11 +165,15 @@ impl From<&Image> for ImageRow {
             hidden: image.hidden,
             created_at: kept(image.created_at),
             updated_at: kept(image.updated_at),
+            record_bytes: i32::try_from(image.record_bytes()).unwrap_or(i32::MAX),
+            tags: Texts(image.tags.iter().cloned().collect()),
+            properties: Properties(image.properties.clone()),
         }
     }
 }
 
-pub(crate) fn image((row, tags, properties): Whole) -> Result<Image, Fault> {
+/// The image of a row.
+pub(crate) fn image(row: ImageRow) -> Result<Image, Fault> {
     let ImageAccess { id, owner, visibility } = access((row.id, row.owner, row.visibility))?;
     Ok(Image {
         id,
@@ -215,72 +189,7 @@ pub(crate) fn image((row, tags, properties): Whole) -> Result<Image, Fault> {
         hidden: row.hidden,
         created_at: row.created_at.and_utc(),
         updated_at: row.updated_at.and_utc(),
-        tags: parts(tags.as_deref()).map(ToOwned::to_owned).collect::<BTreeSet<_>>(),
-        properties: parts(properties.as_deref()).map(property).collect::<Result<BTreeMap<_, _>, _>>()?,
+        tags: row.tags.0.into_iter().collect::<BTreeSet<_>>(),
+        properties: row.properties.0,
     })
 }
-
-fn parts(joined: Option<&str>) -> impl Iterator<Item = &str> {
-    joined.into_iter().flat_map(|joined| joined.split(UNIT))
-}
-
-fn property(joined: &str) -> Result<(String, String), Fault> {
-    let (name, value) = joined
-        .split_once(RECORD)
-        .ok_or_else(|| impossible("a property in the database contains the character U+001F"))?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-fn insert_tags(any: &mut AnyConnection, image: &Image) -> QueryResult<()> {
-    let rows = image.tags.iter().map(|tag| vec![tag.as_str()]).collect();
-    Details { into: "image_tags (image_id, tag)", image: Key(image.id.uuid()), rows }.insert(any)
-}
-
-fn insert_properties(any: &mut AnyConnection, image: &Image) -> QueryResult<()> {
-    let rows = image.properties.iter().map(|(name, value)| vec![name.as_str(), value.as_str()]).collect();
-    Details { into: "image_properties (image_id, name, value)", image: Key(image.id.uuid()), rows }
-        .insert(any)
-}
-
-/// Rows of texts that belong to one image, inserted by one statement; Diesel has no such word for two databases.
-struct Details<'a> {
-    into: &'static str,
-    image: Key,
-    rows: Vec<Vec<&'a str>>,
-}
-
-impl Details<'_> {
-    fn insert(self, any: &mut AnyConnection) -> QueryResult<()> {
-        if !self.rows.is_empty() {
-            self.execute(any)?;
-        }
-        Ok(())
-    }
-}
-
-impl QueryFragment<MultiBackend> for Details<'_> {
-    fn walk_ast<'b>(
-        &'b self,
-        mut out: diesel::query_builder::AstPass<'_, 'b, MultiBackend>,
-    ) -> QueryResult<()> {
-        out.push_sql("INSERT INTO ");
-        out.push_sql(self.into);
-        for (number, row) in self.rows.iter().enumerate() {
-            out.push_sql(if number == 0 { " VALUES (" } else { "), (" });
-            out.push_bind_param::<Id, _>(&self.image)?;
-            for text in row {
-                out.push_sql(", ");
-                out.push_bind_param::<Text, _>(text)?;
-            }
-        }
-        out.push_sql(")");
-        Ok(())
-    }
-}
-
-impl diesel::query_builder::QueryId for Details<'_> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
-}
-
-impl<Conn> RunQueryDsl<Conn> for Details<'_> {}

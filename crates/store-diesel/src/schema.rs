@@ -1,73 +1,9 @@
-//! The tables as Diesel knows them; `migrations/` makes them. The one type of our own is an image's id.
+//! The tables as Diesel knows them; `migrations/` makes them. Types that the two databases keep differently are in
+//! [`crate::columns`].
 
-use diesel::{
-    backend::Backend,
-    deserialize::{self, FromSql, FromSqlRow},
-    expression::AsExpression,
-    pg::Pg,
-    query_builder::QueryId,
-    serialize::{self, IsNull, Output, ToSql},
-    sql_types::{HasSqlType, Nullable, SqlType, Text},
-    sqlite::Sqlite,
-};
-use uuid::Uuid;
+use diesel::sql_types::{Nullable, Text};
 
-use crate::connection::MultiBackend;
-
-/// The SQL type of an image's id: `uuid` in Postgres, lower-case hyphenated TEXT in SQLite; both sort alike.
-#[derive(Clone, Copy, Debug, QueryId, SqlType)]
-#[diesel(postgres_type(oid = 2950, array_oid = 2951), sqlite_type(name = "Text"))]
-pub struct Id;
-
-/// An image's id on its way to or from the database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, AsExpression, FromSqlRow)]
-#[diesel(sql_type = Id)]
-pub(crate) struct Key(pub(crate) Uuid);
-
-impl HasSqlType<Id> for MultiBackend {
-    fn metadata(lookup: &mut Self::MetadataLookup) -> Self::TypeMetadata {
-        Self::lookup_sql_type::<Id>(lookup)
-    }
-}
-
-impl FromSql<Id, MultiBackend> for Key {
-    fn from_sql(value: <MultiBackend as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        value.from_sql::<Self, Id>()
-    }
-}
-
-impl ToSql<Id, MultiBackend> for Key {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, MultiBackend>) -> serialize::Result {
-        out.set_value((Id, self));
-        Ok(IsNull::No)
-    }
-}
-
-impl FromSql<Id, Pg> for Key {
-    fn from_sql(value: <Pg as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        FromSql::<diesel::sql_types::Uuid, Pg>::from_sql(value).map(Self)
-    }
-}
-
-impl ToSql<Id, Pg> for Key {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
-        ToSql::<diesel::sql_types::Uuid, Pg>::to_sql(&self.0, out)
-    }
-}
-
-impl FromSql<Id, Sqlite> for Key {
-    fn from_sql(value: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        let text = <String as FromSql<Text, Sqlite>>::from_sql(value)?;
-        Ok(Self(Uuid::try_parse(&text)?))
-    }
-}
-
-impl ToSql<Id, Sqlite> for Key {
-    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Sqlite>) -> serialize::Result {
-        out.set_value(self.0.as_hyphenated().to_string());
-        Ok(IsNull::No)
-    }
-}
+pub(crate) use crate::columns::{Id, Key};
 
 diesel::table! {
     use diesel::sql_types::*;
@@ -80,6 +16,7 @@ diesel::table! {
 
 diesel::table! {
     use diesel::sql_types::*;
+    use crate::columns::{JsonObject, TextArray};
     use crate::schema::Id;
 
     images (id) {
@@ -96,6 +33,9 @@ diesel::table! {
         hidden -> Bool,
         created_at -> Timestamp,
         updated_at -> Timestamp,
+        record_bytes -> Integer,
+        tags -> TextArray,
+        properties -> JsonObject,
     }
 }
 
@@ -110,27 +50,6 @@ diesel::table! {
         created_at -> Timestamp,
         updated_at -> Timestamp,
         image_created_at -> Timestamp,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::schema::Id;
-
-    image_tags (image_id, tag) {
-        image_id -> Id,
-        tag -> Text,
-    }
-}
-
-diesel::table! {
-    use diesel::sql_types::*;
-    use crate::schema::Id;
-
-    image_properties (image_id, name) {
-        image_id -> Id,
-        name -> Text,
-        value -> Text,
     }
 }
 
@@ -188,21 +107,17 @@ diesel::table! {
 
 diesel::joinable!(event_dead_letters -> events (number));
 diesel::allow_tables_to_appear_in_same_query!(events, event_order, event_sinks, event_dead_letters);
-diesel::allow_tables_to_appear_in_same_query!(images, image_members, image_tags, image_properties);
+diesel::allow_tables_to_appear_in_same_query!(images, image_members);
 
 #[diesel::declare_sql_function]
 extern "SQL" {
     /// `coalesce` of a text.
     fn coalesce(text: Nullable<Text>, otherwise: Text) -> Text;
-
-    /// Texts in one, in no particular order; NULL for none. Postgres and SQLite 3.44.
-    #[aggregate]
-    fn string_agg(text: Text, separator: Text) -> Nullable<Text>;
 }
 
 #[cfg(test)]
 mod tests {
-    use diesel::{Connection as _, SqliteConnection, debug_query, dsl::sql, prelude::*};
+    use diesel::{Connection as _, SqliteConnection, debug_query, dsl::sql, prelude::*, sqlite::Sqlite};
     use testbed::Postgres;
 
     use super::*;
@@ -215,7 +130,7 @@ mod tests {
                 debug_query::<Sqlite, _>(&$table::table.select($table::all_columns)).to_string()
             ),*] };
         }
-        columns!(event_dead_letters event_order event_sinks events image_ids image_members image_properties image_tags images)
+        columns!(event_dead_letters event_order event_sinks events image_ids image_members images)
             .iter()
             .flat_map(|query| {
                 let columns = query.strip_prefix("SELECT ").and_then(|rest| rest.split_once(" FROM "));

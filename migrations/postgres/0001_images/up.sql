@@ -19,11 +19,30 @@ CREATE TABLE images (
     protected boolean NOT NULL,
     hidden boolean NOT NULL,
     created_at timestamp NOT NULL,
-    updated_at timestamp NOT NULL
+    updated_at timestamp NOT NULL,
+    -- What the texts of the record take, as core-domain counts them (Image::record_bytes): pages and batches are bounded by it.
+    record_bytes integer NOT NULL CHECK (record_bytes >= 0),
+    tags text[] COLLATE "C" NOT NULL,
+    properties jsonb NOT NULL CHECK (jsonb_typeof(properties) = 'object')
 );
 
-CREATE INDEX images_by_owner ON images (owner, created_at DESC, id DESC);
-CREATE INDEX images_public ON images (created_at DESC, id DESC) WHERE visibility = 'public';
+-- Lists as ranges of indexes (docs/adr/0007): each part of the one list statement, store-diesel/src/images/list.rs, is read from
+-- one of these, in its order, no further than the page needs. A list always asks for images that are hidden or for those that
+-- are not.
+
+-- Everybody's public and community images; all images, for an admin.
+CREATE INDEX images_by_time ON images (visibility, hidden, created_at DESC, id DESC);
+-- The asking project's own, and a list of one owner's.
+CREATE INDEX images_by_owner_and_time ON images (owner, visibility, hidden, created_at DESC, id DESC);
+-- The same by name: `name=` (how clients find an image that they were given the name of) and `sort=name`. An image without a name
+-- is ordered as if it were the empty one.
+CREATE INDEX images_by_name ON images (visibility, hidden, coalesce(name, ''), created_at DESC, id DESC);
+CREATE INDEX images_by_owner_and_name ON images (owner, visibility, hidden, coalesce(name, ''), created_at DESC, id DESC);
+-- Tags and properties (docs/adr/0011). jsonb_path_ops keeps a hash of each name with its value, so that a value may be of any
+-- length; jsonb_ops keeps the value itself and refuses one of more than some 2,700 bytes. A tag has at most 1,020 bytes. Without
+-- fastupdate no list has to read what others have inserted and not yet sorted in.
+CREATE INDEX images_by_tag ON images USING gin (tags) WITH (fastupdate = off);
+CREATE INDEX images_by_property ON images USING gin (properties jsonb_path_ops) WITH (fastupdate = off);
 
 CREATE TABLE image_members (
     image_id uuid NOT NULL REFERENCES images (id) ON DELETE CASCADE,
@@ -38,18 +57,3 @@ CREATE TABLE image_members (
 
 CREATE INDEX image_members_by_member ON image_members (member_id, status, image_created_at DESC, image_id DESC);
 CREATE INDEX image_members_in_order ON image_members (image_id, created_at, member_id);
-
-CREATE TABLE image_tags (
-    image_id uuid NOT NULL REFERENCES images (id) ON DELETE CASCADE,
-    tag text COLLATE "C" NOT NULL,
-    PRIMARY KEY (image_id, tag)
-);
-
-CREATE INDEX image_tags_by_tag ON image_tags (tag, image_id);
-
-CREATE TABLE image_properties (
-    image_id uuid NOT NULL REFERENCES images (id) ON DELETE CASCADE,
-    name text COLLATE "C" NOT NULL CHECK (name <> ''),
-    value text COLLATE "C" NOT NULL,
-    PRIMARY KEY (image_id, name)
-);

@@ -19,11 +19,17 @@ CREATE TABLE images (
     protected INTEGER NOT NULL CHECK (protected IN (0, 1)),
     hidden INTEGER NOT NULL CHECK (hidden IN (0, 1)),
     created_at TEXT NOT NULL,
-    updated_at TEXT NOT NULL
+    updated_at TEXT NOT NULL,
+    record_bytes INTEGER NOT NULL CHECK (record_bytes >= 0),
+    -- Both as JSON, and last: what stands before them is read without them.
+    tags TEXT NOT NULL CHECK (json_type(tags) = 'array'),
+    properties TEXT NOT NULL CHECK (json_type(properties) = 'object')
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX images_by_owner ON images (owner, created_at DESC, id DESC);
-CREATE INDEX images_public ON images (created_at DESC, id DESC) WHERE visibility = 'public';
+CREATE INDEX images_by_time ON images (visibility, hidden, created_at DESC, id DESC);
+CREATE INDEX images_by_owner_and_time ON images (owner, visibility, hidden, created_at DESC, id DESC);
+CREATE INDEX images_by_name ON images (visibility, hidden, coalesce(name, ''), created_at DESC, id DESC);
+CREATE INDEX images_by_owner_and_name ON images (owner, visibility, hidden, coalesce(name, ''), created_at DESC, id DESC);
 
 CREATE TABLE image_members (
     image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
@@ -37,18 +43,3 @@ CREATE TABLE image_members (
 
 CREATE INDEX image_members_by_member ON image_members (member_id, status, image_created_at DESC, image_id DESC);
 CREATE INDEX image_members_in_order ON image_members (image_id, created_at, member_id);
-
-CREATE TABLE image_tags (
-    image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
-    tag TEXT NOT NULL,
-    PRIMARY KEY (image_id, tag)
-) STRICT, WITHOUT ROWID;
-
-CREATE INDEX image_tags_by_tag ON image_tags (tag, image_id);
-
-CREATE TABLE image_properties (
-    image_id TEXT NOT NULL REFERENCES images (id) ON DELETE CASCADE,
-    name TEXT NOT NULL CHECK (name <> ''),
-    value TEXT NOT NULL,
-    PRIMARY KEY (image_id, name)
-) STRICT, WITHOUT ROWID;

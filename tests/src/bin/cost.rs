@@ -48,17 +48,14 @@ fn fill(database: &Database<'_>, images: u64) {
         format!("INSERT INTO image_ids SELECT {id} FROM {each}"),
         format!(
             "INSERT INTO images SELECT {id}, {project}, CASE WHEN n % 50 = 0 THEN 'public' ELSE 'shared' END, 'active', \
-             'image number ' || n, 'bare', 'qcow2', 0, 0, false, false, {time}, {time} FROM {each}, (VALUES (0)) ks (k)"
+             'image number ' || n, 'bare', 'qcow2', 0, 0, false, false, {time}, {time}, 150, ARRAY['tag-' || n % 100], \
+             jsonb_object(ARRAY['property_1', 'property_2', 'property_3'], array_fill('value ' || n % 1000, ARRAY[3])) \
+             FROM {each}, (VALUES (0)) ks (k)"
         ),
         format!(
             "INSERT INTO image_members SELECT {id}, {project}, CASE k % 4 WHEN 0 THEN 'pending' ELSE 'accepted' END, \
              {time}, {time}, {time} FROM {each} \
              CROSS JOIN LATERAL generate_series(1, (ARRAY[0, 1, 1, 2, 3, 5, 8, 12, 24, 44])[1 + n % 10]) k"
-        ),
-        format!("INSERT INTO image_tags SELECT {id}, 'tag-' || n % 100 FROM {each}"),
-        format!(
-            "INSERT INTO image_properties SELECT {id}, 'property_' || k, 'value ' || n % 1000 \
-             FROM {each}, generate_series(1, 3) k"
         ),
     ] {
         database.query(&format!("{quiet} {statement}"));

@@ -77,6 +77,7 @@ suite! { $
         texts_are_kept_to_the_letter,
         times_are_kept_to_the_microsecond,
         as_many_tags_and_properties_as_allowed_are_kept,
+        the_longest_tags_and_values_are_kept,
         a_change_sees_what_it_did,
         a_change_that_is_dropped_never_was,
         a_change_of_an_image_that_is_not_there_sees_nothing,
@@ -118,6 +119,9 @@ suite! { $
         memberships_of_images_that_are_not_for_the_list_are_walked_past,
         texts_are_ordered_by_their_bytes_and_none_is_empty,
         a_list_goes_on_after_an_image_that_is_gone,
+        tags_and_properties_of_any_text_are_found,
+        a_property_wanted_at_two_values_is_on_no_image,
+        a_filter_takes_a_thousand_values,
         every_list_agrees_with_the_predicate,
         walking_pages_gives_each_image_once_in_order,
     }

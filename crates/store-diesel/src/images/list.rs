@@ -3,13 +3,13 @@
 //!
 //! A page costs what it holds, not what the catalogue holds (`docs/adr/0007`): the list is cut into [`Range`]s that have
 //! no image in common; each is read from an index, in order, behind the marker, up to a limit of its own; the first of
-//! them all are the page, and only for those tags and properties are looked up. All of it is one statement:
+//! them all are the page. All of it is one statement:
 //!
 //! ```sql
-//! SELECT …, (SELECT string_agg(…) FROM image_tags …), … FROM (SELECT * FROM (
+//! SELECT * FROM (
 //!     SELECT * FROM (SELECT … FROM images WHERE visibility = … AND hidden = … ORDER BY … LIMIT 32) AS part
 //!     UNION ALL …
-//! ) AS images ORDER BY … LIMIT …) AS images ORDER BY …
+//! ) AS images ORDER BY … LIMIT …
 //! ```
 //!
 //! | order | what is read |
@@ -18,8 +18,8 @@
 //! | by name | the same, but every image shared with the project, for a membership knows no name |
 //! | by anything else | everything within reach: an admin's list reads the catalogue |
 //!
-//! Names, ids and tags to filter by are found by index; other filters are applied along the way, so that a list of what
-//! is rare reads on until the page is full or the range ends.
+//! Names, ids, tags and properties to filter by are found by index; other filters are applied along the way, so that a
+//! list of what is rare reads on until the page is full or the range ends.
 
 mod filter;
 mod order;
@@ -30,15 +30,15 @@ use diesel::{
     QueryResult,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{BigInt, Nullable, Text},
+    sql_types::BigInt,
 };
 
 use self::{order::Order, range::Range};
-use super::{RECORD, UNIT, Whole, image, whole};
+use super::{ImageRow, image};
 use crate::{
     connection::{Connection, MultiBackend},
     error::Fault,
-    schema::{image_properties, image_tags, images, string_agg},
+    schema::images,
 };
 
 /// A piece of SQL with its values.
@@ -50,13 +50,12 @@ pub(crate) fn list(connection: &mut Connection, listing: &Listing) -> Result<Vec
     if page.parts.is_empty() {
         return Ok(Vec::new());
     }
-    let found: Vec<Whole> = connection.run(|any| page.load(any))?;
+    let found: Vec<ImageRow> = connection.run(|any| page.load(any))?;
     found.into_iter().map(image).collect()
 }
 
 /// The statement.
 struct Page<'a> {
-    columns: Fragment<'a>,
     parts: Vec<Part<'a>>,
     order: Order<'a>,
     rows: i64,
@@ -76,7 +75,6 @@ impl<'a> Page<'a> {
         let rows = i64::try_from(listing.limit).unwrap_or(i64::MAX).saturating_add(1);
         let parts = range::ranges(listing).into_iter().map(|range| Part::of(listing, range, rows)).collect();
         Self {
-            columns: Box::new(whole!()),
             parts,
             order: Order::of_page(listing),
             rows,
@@ -115,11 +113,8 @@ impl QueryFragment<MultiBackend> for Page<'_> {
         if !self.is_common || self.rows > LARGEST_COMMON {
             out.unsafe_to_cache_prepared();
         }
-        out.push_sql("SELECT ");
-        self.columns.walk_ast(out.reborrow())?;
-        // Under the table's own name, so that columns are called here what they are called everywhere; limited before tags
-        // and properties are looked up.
-        out.push_sql(" FROM (SELECT * FROM (");
+        // Under the table's own name, so that columns are called here what they are called everywhere.
+        out.push_sql("SELECT * FROM (");
         for (number, part) in self.parts.iter().enumerate() {
             if number > 0 {
                 out.push_sql(" UNION ALL ");
@@ -129,9 +124,7 @@ impl QueryFragment<MultiBackend> for Page<'_> {
         out.push_sql(") AS images ORDER BY ");
         self.order.walk_ast(out.reborrow())?;
         out.push_sql(" LIMIT ");
-        out.push_bind_param::<BigInt, _>(&self.rows)?;
-        out.push_sql(") AS images ORDER BY ");
-        self.order.walk_ast(out.reborrow())
+        out.push_bind_param::<BigInt, _>(&self.rows)
     }
 }
 
@@ -158,7 +151,7 @@ impl QueryFragment<MultiBackend> for Part<'_> {
 }
 
 impl Query for Page<'_> {
-    type SqlType = (images::SqlType, Nullable<Text>, Nullable<Text>);
+    type SqlType = images::SqlType;
 }
 
 impl QueryId for Page<'_> {

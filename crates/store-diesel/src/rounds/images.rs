@@ -15,7 +15,7 @@ use super::place;
 use crate::{
     connection::Connection,
     error::Fault,
-    images::{self, RECORD, UNIT, Whole, image},
+    images::{self, ImageRow, image},
     schema::{Id, Key, images as table},
 };
 
@@ -28,20 +28,20 @@ pub(crate) fn whole_images(
         ids: asked.iter().map(|(id, _)| Key(id.uuid())).collect(),
         callers: asked.iter().map(|(_, caller)| caller.map(ProjectId::as_str)).collect(),
     };
-    let rows = connection.run_on_postgres(|postgres| statement.load::<ImageRow>(postgres))?;
+    let rows = connection.run_on_postgres(|postgres| statement.load::<Found>(postgres))?;
     let Some(rows) = rows else {
         return asked.iter().map(|(id, caller)| images::find(connection, *id, *caller)).collect();
     };
     let mut found = vec![None; asked.len()];
-    for (number, whole, is_member) in rows {
+    for (number, row, is_member) in rows {
         let place = place(number, found.len())?;
-        found[place] = Some((image(whole)?, is_member));
+        found[place] = Some((image(row)?, is_member));
     }
     Ok(found)
 }
 
 /// The number of the look, the image, and whether the caller is a member.
-type ImageRow = (i64, Whole, bool);
+type Found = (i64, ImageRow, bool);
 
 /// Many looks.
 struct Images<'a> {
@@ -50,7 +50,7 @@ struct Images<'a> {
 }
 
 impl Query for Images<'_> {
-    type SqlType = (BigInt, (table::SqlType, Nullable<Text>, Nullable<Text>), Bool);
+    type SqlType = (BigInt, table::SqlType, Bool);
 }
 
 impl RunQueryDsl<PgConnection> for Images<'_> {}
@@ -65,13 +65,7 @@ impl QueryFragment<Pg> for Images<'_> {
         out.push_sql("images.id, images.owner, images.visibility, images.status, images.name, ");
         out.push_sql("images.container_format, images.disk_format, images.min_disk, images.min_ram, ");
         out.push_sql("images.protected, images.hidden, images.created_at, images.updated_at, ");
-        out.push_sql("(SELECT string_agg(tag, ");
-        out.push_bind_param::<Text, _>(UNIT)?;
-        out.push_sql(") FROM image_tags WHERE image_id = images.id), (SELECT string_agg(name || ");
-        out.push_bind_param::<Text, _>(RECORD)?;
-        out.push_sql(" || value, ");
-        out.push_bind_param::<Text, _>(UNIT)?;
-        out.push_sql(") FROM image_properties WHERE image_id = images.id), ");
+        out.push_sql("images.record_bytes, images.tags, images.properties, ");
         out.push_sql("EXISTS (SELECT FROM image_members AS own ");
         out.push_sql("WHERE own.image_id = images.id AND own.member_id = asked.caller) FROM asked ");
         out.push_sql("CROSS JOIN LATERAL (SELECT * FROM images WHERE id = asked.id LIMIT 1) AS images");

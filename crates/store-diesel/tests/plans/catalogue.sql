@@ -14,7 +14,9 @@ SELECT md5(n::text)::uuid,
         ELSE 'p' || floor(1000 * power((hashint4(n) & 65535) / 65536.0, 2)) END,
     CASE WHEN n % 50 = 0 THEN 'public' WHEN n % 1000 = 1 THEN 'community' WHEN n % 3 = 0 THEN 'private' ELSE 'shared' END,
     'queued', CASE WHEN n % 10 = 3 THEN 'ubuntu' WHEN n % 10 < 9 THEN 'image ' || n END, 'bare', 'raw', 0, 0, false,
-    n % 20 = 7, timestamp '2026-01-01' + n * interval '7 s', timestamp '2026-01-01' + n * interval '7 s'
+    n % 20 = 7, timestamp '2026-01-01' + n * interval '7 s', timestamp '2026-01-01' + n * interval '7 s', 100,
+    array_remove(ARRAY[CASE WHEN n % 50000 = 11 THEN 'rare' END, CASE WHEN n % 29 = 5 THEN 'common' END], NULL),
+    jsonb_build_object('number', (n / 20)::text) || CASE WHEN n % 29 = 5 THEN '{"os": "linux"}' ELSE '{}' END::jsonb
 FROM generate_series(1, 1000000) n;
 
 INSERT INTO image_members
@@ -28,10 +30,6 @@ FROM generate_series(1, 1000000, 23) n, LATERAL (SELECT timestamp '2026-01-01' +
 INSERT INTO image_members
 SELECT md5('2')::uuid, 'm' || n, 'pending', m, m, m
 FROM generate_series(1, 5000) n, LATERAL (SELECT timestamp '2026-01-01' + n * interval '1 s') AS made (m);
-
-INSERT INTO image_tags SELECT md5(n::text)::uuid, 'rare' FROM generate_series(11, 1000000, 50000) n;
-INSERT INTO image_tags SELECT md5(n::text)::uuid, 'common' FROM generate_series(5, 1000000, 29) n;
-INSERT INTO image_properties SELECT md5(n::text)::uuid, 'os', 'linux' FROM generate_series(5, 1000000, 29) n;
 
 -- Memberships of «guest» that are over: 50,000 histories of four events.
 INSERT INTO events (at, user_id, project_id, request_id, image_id, owner, member_id, deed, old_status, new_status, member_created_at)

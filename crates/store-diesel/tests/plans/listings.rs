@@ -39,6 +39,10 @@ pub(crate) fn tagged(tag: &str, listing: Listing) -> Listing {
     Listing { tags: vec![tag.to_owned()], ..listing }
 }
 
+pub(crate) fn having(name: &str, value: &str, listing: Listing) -> Listing {
+    Listing { properties: vec![(name.to_owned(), value.to_owned())], ..listing }
+}
+
 pub(crate) fn with_ids(ids: &[ImageId], listing: Listing) -> Listing {
     Listing { ids: ids.to_vec(), ..listing }
 }

@@ -10,7 +10,7 @@ use diesel::{Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_que
 use store_diesel::{Config, DieselStore, migrate};
 
 use crate::{
-    listings::{admins, after, all, inbox, named, only, page, sorted, tagged, with_ids},
+    listings::{admins, after, all, inbox, named, only, page, sorted, with_ids},
     told,
 };
 
@@ -85,9 +85,8 @@ fn names_and_ids_are_found_by_index() {
         named("n", page("p")),
         sorted(SortKey::Name, Direction::Asc, page("p")),
         with_ids(&[ImageId::random()], page("p")),
-        tagged("t", page("p")),
     ];
-    let [name, by_name, id, tag] = <[String; 4]>::try_from(plans(&listings)).expect("four");
+    let [name, by_name, id] = <[String; 3]>::try_from(plans(&listings)).expect("three");
     assert!(name.contains("images_by_name (visibility=? AND hidden=? AND <expr>=?)"), "{name}");
     assert!(
         name.contains("images_by_owner_and_name (owner=? AND visibility=? AND hidden=? AND <expr>=?)"),
@@ -95,8 +94,7 @@ fn names_and_ids_are_found_by_index() {
     );
     assert!(by_name.contains("images_by_name") && by_name.contains("images_by_owner_and_name"), "{by_name}");
     assert!(!id.contains("images_by_") && id.contains("SEARCH images USING PRIMARY KEY (id=?)"), "{id}");
-    assert!(tag.contains("SEARCH image_tags EXISTS USING PRIMARY KEY (image_id=? AND tag=?)"), "{tag}");
-    for plan in [name, by_name, id, tag] {
+    for plan in [name, by_name, id] {
         assert!(!plan.contains("SCAN image_"), "{plan}");
     }
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::TimeDelta;
 
-use super::{find, keep, membership, share};
+use super::{find, keep, membership, random::Random, share};
 use crate::{
     error::{Conflict, Error},
     image::{Image, ImageId, ImageStatus, Visibility},
+    listing::Listing,
     member::{Member, MemberStatus},
     store::{Sharing, Store},
     testing::builders::{an_image, at, cause, project},
@@ -118,6 +119,37 @@ pub(super) fn as_many_tags_and_properties_as_allowed_are_kept(store: &dyn Store)
     };
     keep(store, &image);
     assert_eq!(find(store, image.id), Some(image));
+}
+
+/// A text of this many characters of four bytes each, that no compression makes much smaller.
+fn noise(random: &mut Random, characters: usize) -> String {
+    let any =
+        |random: &mut Random| u32::try_from(0x1_0000 + random.below(0x8_0000)).ok().and_then(char::from_u32);
+    (0..characters).filter_map(|_| any(random)).collect()
+}
+
+/// What an index could refuse: the entries of most have a size that they must not exceed.
+pub(super) fn the_longest_tags_and_values_are_kept(store: &dyn Store) {
+    let random = &mut Random(3);
+    let value = format!("{}abc", noise(random, 65_535 / 4));
+    assert_eq!(value.len(), 65_535);
+    let image = Image {
+        name: Some(noise(random, text::MAX_CHARS)),
+        tags: (0..50).map(|_| noise(random, text::MAX_CHARS)).collect(),
+        properties: BTreeMap::from([
+            (noise(random, text::MAX_CHARS), value.clone()),
+            ("long".to_owned(), value.clone()),
+        ]),
+        ..an_image("owner")
+    };
+    keep(store, &image);
+    assert_eq!(find(store, image.id), Some(image.clone()));
+    let listing = Listing {
+        tags: image.tags.iter().cloned().collect(),
+        properties: image.properties.clone().into_iter().collect(),
+        ..Listing::of(project("owner"), false, 10)
+    };
+    assert_eq!(store.images(&listing).expect("a list"), [image]);
 }
 
 pub(super) fn a_change_sees_what_it_did(store: &dyn Store) {

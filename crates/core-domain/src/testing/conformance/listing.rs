@@ -114,6 +114,64 @@ pub(super) fn a_list_goes_on_after_an_image_that_is_gone(store: &dyn Store) {
     assert_eq!(ids(&listed), [images[1].id, images[0].id]);
 }
 
+pub(super) fn tags_and_properties_of_any_text_are_found(store: &dyn Store) {
+    let odd =
+        ["", " ", "a,b", "{}", "\"\\\"", "'; --", "$.a[0]", "\t\n", "Ünïcödé 日本 🦀", "null", "1", "%"];
+    for text in odd {
+        let tags = BTreeSet::from([text.to_owned(), "other".to_owned()]);
+        let properties = [(format!("k{text}"), text.to_owned()), ("other".to_owned(), "x".to_owned())];
+        keep(store, &Image { tags, properties: properties.into(), ..an_image("p") });
+    }
+    for text in odd {
+        let all = Listing::of(project("p"), false, 50);
+        let tagged = Listing { tags: vec!["other".to_owned(), text.to_owned()], ..all.clone() };
+        let found = list(store, &tagged);
+        assert!(found.len() == 1 && found[0].tags.contains(text), "{text:?}: {found:?}");
+        let properties = vec![("other".to_owned(), "x".to_owned()), (format!("k{text}"), text.to_owned())];
+        assert_eq!(list(store, &Listing { properties, ..all.clone() }), found, "{text:?}");
+        let properties = vec![(format!("k{text}"), "x".to_owned())];
+        assert_eq!(list(store, &Listing { properties, ..all }), [], "{text:?}");
+    }
+}
+
+pub(super) fn a_property_wanted_at_two_values_is_on_no_image(store: &dyn Store) {
+    let property = |value: &str| ("k".to_owned(), value.to_owned());
+    for value in ["a", "b"] {
+        keep(store, &Image { properties: [property(value)].into(), ..an_image("p") });
+    }
+    let count = |values: &[&str]| {
+        let properties = values.iter().map(|value| property(value)).collect();
+        list(store, &Listing { properties, ..Listing::of(project("p"), false, 50) }).len()
+    };
+    assert_eq!([count(&["a"]), count(&["a", "a"]), count(&["a", "b"]), count(&["b", "a"])], [1, 1, 0, 0]);
+}
+
+pub(super) fn a_filter_takes_a_thousand_values(store: &dyn Store) {
+    let named = |name: &str| Image {
+        name: Some(name.to_owned()),
+        container_format: Some("bare".to_owned()),
+        disk_format: Some("raw".to_owned()),
+        ..an_image("p")
+    };
+    let (image, other) = (named("name 7"), named("another name"));
+    keep(store, &image);
+    keep(store, &other);
+    let texts = |word: &str| -> Vec<String> {
+        (0..999).map(|n| format!("name {n}")).chain([word.to_owned()]).collect()
+    };
+    let listing = Listing {
+        ids: (0..998).map(|_| ImageId::random()).chain([image.id, other.id]).collect(),
+        names: texts("no name"),
+        statuses: ImageStatus::ALL.into_iter().cycle().take(1_000).collect(),
+        container_formats: texts("bare"),
+        disk_formats: texts("raw"),
+        visibility: VisibilityFilter::All,
+        member_status: MemberStatusFilter::All,
+        ..Listing::of(project("p"), false, 50)
+    };
+    assert_eq!(list(store, &listing), [image]);
+}
+
 pub(super) fn memberships_of_images_that_are_not_for_the_list_are_walked_past(store: &dyn Store) {
     let images: Vec<Image> =
         (0..120).map(|second| Image { created_at: at(second), ..an_image("owner") }).collect();

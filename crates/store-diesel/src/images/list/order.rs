@@ -61,14 +61,18 @@ pub(super) fn is_by_creation(listing: &Listing) -> bool {
     keys(listing) == [(SortKey::CreatedAt, Direction::Desc), (SortKey::Id, Direction::Desc)]
 }
 
-/// The keys that decide: no two images have one id, so that nothing comes after it; and images have no bytes yet, so that
-/// `size` orders nothing.
+/// The keys that decide, each once and so at most as many as there are: what is equal in a key is equal in it the second time;
+/// no two images have one id, so that nothing comes after it; and images have no bytes yet, so that `size` orders nothing.
 fn keys(listing: &Listing) -> Vec<(SortKey, Direction)> {
-    let mut keys = listing.order();
-    if let Some(last) = keys.iter().position(|(key, _)| *key == SortKey::Id) {
-        keys.truncate(last + 1);
+    let mut keys: Vec<(SortKey, Direction)> = Vec::with_capacity(SortKey::ALL.len());
+    for (key, direction) in listing.order() {
+        if key != SortKey::Size && keys.iter().all(|(before, _)| *before != key) {
+            keys.push((key, direction));
+        }
+        if key == SortKey::Id {
+            break;
+        }
     }
-    keys.retain(|(key, _)| *key != SortKey::Size);
     keys
 }
 
@@ -124,39 +128,37 @@ pub(super) fn behind<'a>(listing: &'a Listing, range: Range<'a>) -> Option<Fragm
 /// Each key with the value of the image to start after.
 struct Behind<'a>(Vec<(Fragment<'a>, Fragment<'a>, Direction)>);
 
-impl QueryFragment<MultiBackend> for Behind<'_> {
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
-        further(&self.0, out)
-    }
-}
-
 /// Keys of one direction are compared as one row: an index starts just there. Where directions differ, it starts at the
-/// first key, and those that are equal in it are walked past.
-fn further<'b>(
-    keys: &'b [(Fragment<'_>, Fragment<'_>, Direction)],
-    mut out: AstPass<'_, 'b, MultiBackend>,
-) -> QueryResult<()> {
-    let Some(((column, value, direction), others)) = keys.split_first() else { return Ok(()) };
-    let (beyond, at) = match direction {
-        Direction::Asc => (" > ", " >= "),
-        Direction::Desc => (" < ", " <= "),
-    };
-    if others.iter().all(|(_, _, other)| other == direction) {
-        row(keys.iter().map(|(column, _, _)| column), out.reborrow())?;
-        out.push_sql(beyond);
-        return row(keys.iter().map(|(_, value, _)| value), out);
+/// first key, and those that are equal in it are walked past: `first <= … AND (first < … OR (others …))`.
+impl QueryFragment<MultiBackend> for Behind<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        let mut keys = self.0.as_slice();
+        let mut open = 0;
+        while let Some(((column, value, direction), others)) = keys.split_first() {
+            let (beyond, at) = match direction {
+                Direction::Asc => (" > ", " >= "),
+                Direction::Desc => (" < ", " <= "),
+            };
+            if others.iter().all(|(_, _, other)| other == direction) {
+                row(keys.iter().map(|(column, _, _)| column), out.reborrow())?;
+                out.push_sql(beyond);
+                row(keys.iter().map(|(_, value, _)| value), out.reborrow())?;
+                break;
+            }
+            column.walk_ast(out.reborrow())?;
+            out.push_sql(at);
+            value.walk_ast(out.reborrow())?;
+            out.push_sql(" AND (");
+            column.walk_ast(out.reborrow())?;
+            out.push_sql(beyond);
+            value.walk_ast(out.reborrow())?;
+            out.push_sql(" OR (");
+            keys = others;
+            open += 1;
+        }
+        (0..open).for_each(|_| out.push_sql("))"));
+        Ok(())
     }
-    column.walk_ast(out.reborrow())?;
-    out.push_sql(at);
-    value.walk_ast(out.reborrow())?;
-    out.push_sql(" AND (");
-    column.walk_ast(out.reborrow())?;
-    out.push_sql(beyond);
-    value.walk_ast(out.reborrow())?;
-    out.push_sql(" OR (");
-    further(others, out.reborrow())?;
-    out.push_sql("))");
-    Ok(())
 }
 
 fn row<'b, 'a: 'b>(

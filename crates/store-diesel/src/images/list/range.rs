@@ -90,7 +90,7 @@ impl<'a> Range<'a> {
                     " AS id, images.owner, images.visibility, images.status, images.name, images.container_format, \
                      images.disk_format, images.min_disk, images.min_ram, images.protected, images.hidden, ",
                     $created_at,
-                    " AS created_at, images.updated_at"
+                    " AS created_at, images.updated_at, images.record_bytes, images.tags, images.properties"
                 )
             };
         }
