@@ -62,6 +62,7 @@ KEYS = (
     "limits.members_per_image",
     "limits.properties_per_image",
     "limits.tags_per_image",
+    "limits.record_bytes",
     "limits.page_default",
     "limits.page_max",
     "limits.body_bytes",

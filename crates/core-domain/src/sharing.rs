@@ -36,7 +36,7 @@ pub fn add(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Project
         if sharing.is_shared_already {
             return Err(Error::Conflict(Conflict::Member(image, project.clone())));
         }
-        limits::keep("members", sharing.members + 1, cx.rules.limits.members_per_image)?;
+        limits::keep("image members", sharing.members + 1, cx.rules.limits.members_per_image)?;
         if access.visibility == Visibility::Private {
             let shared = Image { visibility: Visibility::Shared, updated_at: cx.now, ..sharing.image };
             tx.update_image(&shared)?;

@@ -168,6 +168,9 @@ pub(crate) struct LimitKeys {
     /// -1: unlimited.
     #[serde(deserialize_with = "number")]
     pub(crate) tags_per_image: i64,
+    /// Bytes of one image's attributes, tags and properties; -1: unlimited.
+    #[serde(deserialize_with = "number")]
+    pub(crate) record_bytes: i64,
     /// Images on a page when the client does not say.
     #[serde(deserialize_with = "number")]
     pub(crate) page_default: usize,
@@ -298,6 +301,7 @@ impl Default for LimitKeys {
             members_per_image: 128,
             properties_per_image: 128,
             tags_per_image: 128,
+            record_bytes: 256 << 10,
             page_default: 25,
             page_max: 1000,
             body_bytes: 1 << 20,
@@ -346,6 +350,7 @@ impl Config {
             ("limits.members_per_image", limits.members_per_image, -1, i64::MAX),
             ("limits.properties_per_image", limits.properties_per_image, -1, i64::MAX),
             ("limits.tags_per_image", limits.tags_per_image, -1, i64::MAX),
+            ("limits.record_bytes", limits.record_bytes, -1, i64::MAX),
             ("limits.page_max", whole(limits.page_max), 1, 100_000),
             ("limits.page_default", whole(limits.page_default), 1, whole(limits.page_max)),
             ("limits.body_bytes", whole(limits.body_bytes), 1024, 1 << 30),

@@ -1,6 +1,7 @@
 //! The shapes of bodies. What clients read by `/v2/schemas/…` is taken from there; what they send is described here, as
 //! exactly as the readers of bodies read it.
 
+use core_domain::text;
 use serde_json::{Map, Value, json};
 
 use crate::{images, schemas};
@@ -87,9 +88,14 @@ fn settable(image: &Value) -> Map<String, Value> {
     settable
 }
 
-/// The value of a property.
+/// The value of a property. JSON schema counts characters, the service bytes.
 fn free() -> Value {
-    json!({"type": "string", "maxLength": 16_383, "pattern": TEXT})
+    json!({
+        "type": "string",
+        "description": "At most 65,535 bytes in UTF-8.",
+        "maxLength": text::MAX_VALUE_BYTES,
+        "pattern": TEXT,
+    })
 }
 
 fn new_image(image: &Value) -> Value {

@@ -77,6 +77,7 @@ suite! { $
         texts_are_kept_to_the_letter,
         times_are_kept_to_the_microsecond,
         as_many_tags_and_properties_as_allowed_are_kept,
+        a_record_as_large_as_allowed_is_kept,
         a_change_sees_what_it_did,
         a_change_that_is_dropped_never_was,
         a_change_of_an_image_that_is_not_there_sees_nothing,

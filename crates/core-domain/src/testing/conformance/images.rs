@@ -120,6 +120,20 @@ pub(super) fn as_many_tags_and_properties_as_allowed_are_kept(store: &dyn Store)
     assert_eq!(find(store, image.id), Some(image));
 }
 
+pub(super) fn a_record_as_large_as_allowed_is_kept(store: &dyn Store) {
+    let longest = |letter: &str| letter.repeat(text::MAX_VALUE_BYTES / letter.len());
+    let values = ["x", "é", "\u{20ac}", "🦀"].map(longest);
+    let image = Image {
+        properties: values.into_iter().map(|value| (value.chars().take(255).collect(), value)).collect(),
+        ..an_image("owner")
+    };
+    keep(store, &image);
+    assert_eq!(find(store, image.id), Some(image.clone()));
+    let changed = Image { name: Some("another".to_owned()), ..image };
+    store.write(changed.id, &cause(0), |tx| tx.update_image(&changed)).expect("a change");
+    assert_eq!(find(store, changed.id), Some(changed));
+}
+
 pub(super) fn a_change_sees_what_it_did(store: &dyn Store) {
     let image = full("owner");
     let changed = Image { tags: BTreeSet::new(), name: None, ..image.clone() };
