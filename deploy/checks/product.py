@@ -63,6 +63,7 @@ KEYS = (
     "limits.properties_per_image",
     "limits.tags_per_image",
     "limits.record_bytes",
+    "limits.images_per_project",
     "limits.page_default",
     "limits.page_max",
     "limits.body_bytes",

@@ -10,7 +10,7 @@ use crate::{
     listing::Listing,
     policy::Action,
     project::ProjectId,
-    store::Store,
+    store::{Store, Tx},
     text,
     visibility::{seen, sees, unseen},
 };
@@ -84,7 +84,8 @@ pub enum Edit {
 /// Makes an image record, `queued`.
 ///
 /// # Errors
-/// A caller without a project; what the policy refuses; attributes that make no sense; an id that was given before.
+/// A caller without a project; what the policy refuses; attributes that make no sense; an id that was given before; more
+/// than a limit allows.
 pub fn create(cx: Context<'_>, store: &dyn Store, new: NewImage) -> Result<Image> {
     let own = cx.caller.project.clone().ok_or(Error::Denied(Denied::NoProject))?;
     let owner = match new.owner {
@@ -118,6 +119,7 @@ pub fn create(cx: Context<'_>, store: &dyn Store, new: NewImage) -> Result<Image
         if tx.image()?.is_some() {
             return Err(Error::Conflict(Conflict::Image(image.id)));
         }
+        keep_images(cx, tx, image.owner.as_ref())?;
         tx.insert_image(&image)
     })?;
     Ok(image)
@@ -180,7 +182,7 @@ pub fn list(
 ///
 /// # Errors
 /// Unseen; not the owner's side; a visibility, an owner or an attribute that is not the caller's to set; values that
-/// make no sense; properties that are not there.
+/// make no sense; properties that are not there; what grows beyond a limit.
 pub fn change(cx: Context<'_>, store: &dyn Store, id: ImageId, edits: &[Edit]) -> Result<Image> {
     store.write(id, &cx.cause(), |tx| {
         let before = tx.image()?.ok_or_else(|| unseen(id))?;
@@ -198,6 +200,9 @@ pub fn change(cx: Context<'_>, store: &dyn Store, id: ImageId, edits: &[Edit]) -
             may_be(cx, &before.access_as(image.visibility))?;
         }
         check(cx, Some(&before), &image)?;
+        if image.owner != before.owner {
+            keep_images(cx, tx, image.owner.as_ref())?;
+        }
         image.updated_at = cx.now;
         tx.update_image(&image)?;
         Ok(image)
@@ -221,7 +226,17 @@ pub fn delete(cx: Context<'_>, store: &dyn Store, id: ImageId) -> Result<()> {
     })
 }
 
-fn is_member(tx: &mut dyn crate::store::Tx, caller: &Caller) -> Result<bool> {
+/// Refuses one more image of this owner where its project may own no more; images without an owner are not counted.
+fn keep_images(cx: Context<'_>, tx: &mut dyn Tx, owner: Option<&ProjectId>) -> Result<()> {
+    match (owner, cx.rules.limits.images_per_project) {
+        (Some(owner), Some(maximum)) if maximum == 0 || tx.owns_at_least(owner, maximum)? => {
+            limits::keep("images of one project", maximum.saturating_add(1), Some(maximum))
+        }
+        (Some(_) | None, _) => Ok(()),
+    }
+}
+
+fn is_member(tx: &mut dyn Tx, caller: &Caller) -> Result<bool> {
     match &caller.project {
         Some(project) => Ok(tx.member(project)?.is_some()),
         None => Ok(false),

@@ -125,6 +125,10 @@ impl Tx for PermittedTx<'_> {
         self.tx.delete_image()
     }
 
+    fn owns_at_least(&mut self, owner: &ProjectId, images: usize) -> Result<bool> {
+        self.tx.owns_at_least(owner, images)
+    }
+
     fn member(&mut self, project: &ProjectId) -> Result<Option<Member>> {
         self.tx.member(project)
     }

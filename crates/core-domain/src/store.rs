@@ -153,6 +153,14 @@ pub trait Tx {
     /// As for every method of a [`Store`].
     fn delete_image(&mut self) -> Result<()>;
 
+    /// Whether the project owns at least so many images. Until this change ends, no other change gets an answer to this
+    /// question about the same project, so that an image may be added after it as if alone. It is asked about one project
+    /// in a change, and before an image is inserted: so no two changes wait for each other.
+    ///
+    /// # Errors
+    /// As for every method of a [`Store`].
+    fn owns_at_least(&mut self, owner: &ProjectId, images: usize) -> Result<bool>;
+
     /// The membership of this project in the image.
     ///
     /// # Errors

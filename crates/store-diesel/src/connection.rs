@@ -9,12 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use core_domain::{image::ImageId, store::ATTEMPTS};
+use core_domain::{image::ImageId, project::ProjectId, store::ATTEMPTS};
 use diesel::{
     ConnectionError, ConnectionResult, PgConnection, QueryResult, SqliteConnection,
     connection::{AnsiTransactionManager, CacheSize, Connection as _, SimpleConnection, TransactionManager},
     prelude::*,
     r2d2::R2D2Connection,
+    sql_types::{Integer, Text},
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
@@ -60,6 +61,9 @@ pub(crate) struct Connection {
 /// A connection that was gone all along says so sooner than this. What took longer before a transaction had begun is a
 /// pooler that had no session to lend in its time (PgBouncer's `query_wait_timeout`), and says so by hanging up.
 const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// The first key of the advisory locks on owners, "vitr" in ASCII; the second is a hash of the project's id.
+const OWNERS: i32 = 0x7669_7472;
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -203,6 +207,21 @@ impl Connection {
                 .map(|row| row.is_some()),
             // BEGIN IMMEDIATE holds everything.
             AnyConnection::Sqlite(_) => Ok(true),
+        })
+    }
+
+    /// Holds the project as an owner of images until the transaction ends (docs/adr/0012).
+    pub(crate) fn hold_owner(&mut self, owner: &ProjectId) -> Result<(), Fault> {
+        self.run(|any| match any {
+            AnyConnection::Postgres(postgres) => {
+                diesel::sql_query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
+                    .bind::<Integer, _>(OWNERS)
+                    .bind::<Text, _>(owner.as_str())
+                    .execute(postgres)
+                    .map(drop)
+            }
+            // BEGIN IMMEDIATE holds everything.
+            AnyConnection::Sqlite(_) => Ok(()),
         })
     }
 

@@ -253,6 +253,11 @@ impl Tx for Change {
         Ok(self.tell_of_image(&image, Deed::Delete)?)
     }
 
+    fn owns_at_least(&mut self, owner: &ProjectId, count: usize) -> Result<bool> {
+        let found = images::owns_at_least(&mut self.connection, owner, count);
+        Ok(self.note(found)?)
+    }
+
     fn member(&mut self, project: &ProjectId) -> Result<Option<Member>> {
         if !self.hold()? {
             return Ok(None);

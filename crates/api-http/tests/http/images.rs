@@ -160,6 +160,36 @@ fn a_record_of_256_kib_is_made_shown_and_listed() {
 }
 
 #[test]
+fn one_image_more_than_a_project_may_own_is_413_made_or_given() {
+    let served = Served::with(|setup| setup.rules.limits.images_per_project = Some(2));
+    let (owner, other, admin) = (served.member_of("owner"), served.member_of("other"), served.admin());
+    let refusal = (
+        413,
+        "The limit has been exceeded on the number of allowed images of one project. Attempted: 3, maximum: 2.".into(),
+    );
+    let first = owner.creates(&json!({}));
+    owner.creates(&json!({}));
+    assert_eq!(owner.post("/v2/images", &json!({})).verdict(), refusal);
+    assert_eq!(admin.post("/v2/images", &json!({"owner": "owner"})).verdict(), refusal);
+    let others = other.creates(&json!({"id": "00000000-0000-4000-8000-000000000001"}));
+    let give = |image: &str, to: Value| {
+        admin
+            .patch(&format!("/v2/images/{image}"), &json!([{"op": "replace", "path": "/owner", "value": to}]))
+    };
+    assert_eq!(give(&others, json!("owner")).verdict(), refusal);
+    assert_eq!(give(&first, json!("owner")).status, 200, "it has that owner");
+    // An id that is in use is said first, and what is nobody's is not counted.
+    let again = json!({"id": others, "owner": "owner"});
+    assert_eq!(admin.post("/v2/images", &again).status, 409);
+    assert_eq!(admin.post("/v2/images", &json!({"owner": null})).status, 201);
+    assert_eq!(give(&first, json!(null)).status, 200);
+    assert_eq!(give(&others, json!("owner")).status, 200);
+    assert_eq!(owner.delete(&format!("/v2/images/{others}")).status, 204);
+    owner.creates(&json!({}));
+    assert_eq!(owner.post("/v2/images", &json!({})).status, 413);
+}
+
+#[test]
 fn an_image_above_a_lowered_limit_can_be_changed_and_reduced() {
     let served = Served::with(|setup| {
         let limits = &mut setup.rules.limits;

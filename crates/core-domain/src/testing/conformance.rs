@@ -88,6 +88,7 @@ suite! { $
         an_update_leaves_members_and_other_images_alone,
         deleting_an_image_ends_its_memberships_and_no_others,
         an_image_tells_whether_the_caller_is_a_member,
+        a_project_owns_the_images_that_are_its_own,
     }
     members {
         a_membership_comes_back_as_it_was_kept,
@@ -141,6 +142,8 @@ suite! { $
     together {
         the_limit_of_members_is_exact,
         the_limit_of_members_is_exact_for_an_image_just_being_made,
+        the_limit_of_images_is_exact,
+        images_that_change_hands_at_once_keep_the_limit,
         one_of_many_adding_the_same_project_succeeds,
         one_of_many_making_the_same_image_succeeds,
         changes_of_one_image_come_one_after_another,

@@ -198,6 +198,11 @@ impl Tx for MemoryTx<'_> {
         Ok(())
     }
 
+    fn owns_at_least(&mut self, owner: &ProjectId, images: usize) -> Result<bool> {
+        let owned = self.changed.images.values().filter(|image| image.owner.as_ref() == Some(owner));
+        Ok(owned.take(images).count() == images)
+    }
+
     fn member(&mut self, project: &ProjectId) -> Result<Option<Member>> {
         Ok(self.changed.member(self.image, Some(project)).cloned())
     }

@@ -31,7 +31,7 @@ impl Config {
             properties_per_image: limit(self.limits.properties_per_image),
             tags_per_image: limit(self.limits.tags_per_image),
             record_bytes: limit(self.limits.record_bytes),
-            images_per_project: Limits::default().images_per_project,
+            images_per_project: limit(self.limits.images_per_project),
             page_default: self.limits.page_default,
             page_max: self.limits.page_max,
         };
