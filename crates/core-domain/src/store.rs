@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     error::{Error, Result},
-    event::{Cause, Event},
+    event::{Cause, Event, Reason},
     image::{Image, ImageAccess, ImageId},
     listing::Listing,
     member::{Member, MemberStatus},
@@ -173,6 +173,13 @@ pub trait Tx {
     /// # Errors
     /// As for every method of a [`Store`].
     fn sharing(&mut self, caller: Option<&ProjectId>, with: &ProjectId) -> Result<Option<Sharing>>;
+
+    /// Ends every membership of the image, with an event for each that gives this reason, in the order of
+    /// [`Store::members`]. It takes as many steps for a thousand members as for one.
+    ///
+    /// # Errors
+    /// As for every method of a [`Store`].
+    fn end_members(&mut self, reason: Reason) -> Result<()>;
 
     /// Keeps a new membership.
     ///

@@ -1,7 +1,7 @@
 //! The shapes of bodies. What clients read by `/v2/schemas/…` is taken from there; what they send is described here, as
 //! exactly as the readers of bodies read it.
 
-use core_domain::text;
+use core_domain::{event::Reason, text};
 use serde_json::{Map, Value, json};
 
 use crate::{images, schemas};
@@ -171,6 +171,8 @@ fn history(status: &Value) -> Value {
         "new_status": or_null(status),
     });
     let required: Vec<String> = entry.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
+    let mut entry = entry;
+    entry["reason"] = json!({"enum": Reason::ALL.map(Reason::as_str)});
     json!({
         "type": "object",
         "properties": {

@@ -131,6 +131,8 @@ suite! { $
     events {
         every_change_has_its_event_in_order,
         what_changes_nothing_has_no_event,
+        members_that_end_together_have_each_its_event_with_the_reason,
+        more_members_end_together_than_a_statement_has_parameters,
         a_history_comes_in_pages,
         a_lease_has_one_holder_and_an_end,
         what_may_have_been_told_is_told_again_and_marked,
