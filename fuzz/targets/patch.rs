@@ -81,14 +81,15 @@ fn keep(store: &dyn Store, image: &Image) {
 /// What an image may be, said once more.
 fn fits(image: &Image, rules: &Rules) {
     let short = |text: &str| text.chars().count() <= text::MAX_CHARS && !text.contains('\0');
-    let Limits { tags_per_image, properties_per_image, .. } = rules.limits;
+    let Limits { tags_per_image, properties_per_image, record_bytes, .. } = rules.limits;
     assert!(tags_per_image.is_none_or(|most| image.tags.len() <= most));
     assert!(properties_per_image.is_none_or(|most| image.properties.len() <= most));
+    assert!(record_bytes.is_none_or(|most| image.record_bytes() <= most));
     assert!(image.name.as_deref().is_none_or(short));
     assert!(image.tags.iter().all(|tag| short(tag)));
     for (name, value) in &image.properties {
         assert!(!name.is_empty() && short(name), "{name:?}");
-        assert!(value.chars().count() <= text::MAX_VALUE_CHARS && !value.contains('\0'));
+        assert!(value.len() <= text::MAX_VALUE_BYTES && !value.contains('\0'));
         assert!(!OWN.contains(&name.as_str()) && !name.starts_with("os_glance_"), "{name:?} is no property");
     }
     assert!(image.container_format.as_deref().is_none_or(|format| CONTAINER_FORMATS.contains(&format)));

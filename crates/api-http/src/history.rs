@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use core_domain::{
-    event::{Change, Event},
+    event::{Change, Event, Reason},
     member::MemberStatus,
     sharing,
 };
@@ -31,6 +31,9 @@ struct Entry<'a> {
     request_id: &'a str,
     old_status: Option<&'static str>,
     new_status: Option<&'static str>,
+    /// Why, if the change was not asked for by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 impl<'a> From<&'a Event> for Entry<'a> {
@@ -49,6 +52,7 @@ impl<'a> From<&'a Event> for Entry<'a> {
             request_id: &event.cause.request,
             old_status: old.map(MemberStatus::as_str),
             new_status: new.map(MemberStatus::as_str),
+            reason: event.reason.map(Reason::as_str),
         }
     }
 }

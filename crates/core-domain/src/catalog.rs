@@ -6,11 +6,11 @@ use crate::{
     caller::{Caller, Context},
     error::{Conflict, Denied, Error, Missing, Result},
     image::{CONTAINER_FORMATS, DISK_FORMATS, Image, ImageAccess, ImageId, ImageStatus, Visibility},
-    limits,
+    limits::{self, Limits},
     listing::Listing,
     policy::Action,
     project::ProjectId,
-    store::Store,
+    store::{Store, Tx},
     text,
     visibility::{seen, sees, unseen},
 };
@@ -84,7 +84,8 @@ pub enum Edit {
 /// Makes an image record, `queued`.
 ///
 /// # Errors
-/// A caller without a project; what the policy refuses; attributes that make no sense; an id that was given before.
+/// A caller without a project; what the policy refuses; attributes that make no sense; an id that was given before; more
+/// than a limit allows.
 pub fn create(cx: Context<'_>, store: &dyn Store, new: NewImage) -> Result<Image> {
     let own = cx.caller.project.clone().ok_or(Error::Denied(Denied::NoProject))?;
     let owner = match new.owner {
@@ -113,11 +114,12 @@ pub fn create(cx: Context<'_>, store: &dyn Store, new: NewImage) -> Result<Image
     };
     cx.may(Action::AddImage, &image.access(), None)?;
     may_be(cx, &image.access())?;
-    check(cx, &image)?;
+    check(cx, None, &image)?;
     store.write(image.id, &cx.cause(), |tx| {
         if tx.image()?.is_some() {
             return Err(Error::Conflict(Conflict::Image(image.id)));
         }
+        keep_images(cx, tx, image.owner.as_ref())?;
         tx.insert_image(&image)
     })?;
     Ok(image)
@@ -180,7 +182,7 @@ pub fn list(
 ///
 /// # Errors
 /// Unseen; not the owner's side; a visibility, an owner or an attribute that is not the caller's to set; values that
-/// make no sense; properties that are not there.
+/// make no sense; properties that are not there; what grows beyond a limit.
 pub fn change(cx: Context<'_>, store: &dyn Store, id: ImageId, edits: &[Edit]) -> Result<Image> {
     store.write(id, &cx.cause(), |tx| {
         let before = tx.image()?.ok_or_else(|| unseen(id))?;
@@ -197,7 +199,10 @@ pub fn change(cx: Context<'_>, store: &dyn Store, id: ImageId, edits: &[Edit]) -
         if image.visibility != before.visibility {
             may_be(cx, &before.access_as(image.visibility))?;
         }
-        check(cx, &image)?;
+        check(cx, Some(&before), &image)?;
+        if image.owner != before.owner {
+            keep_images(cx, tx, image.owner.as_ref())?;
+        }
         image.updated_at = cx.now;
         tx.update_image(&image)?;
         Ok(image)
@@ -221,7 +226,17 @@ pub fn delete(cx: Context<'_>, store: &dyn Store, id: ImageId) -> Result<()> {
     })
 }
 
-fn is_member(tx: &mut dyn crate::store::Tx, caller: &Caller) -> Result<bool> {
+/// Refuses one more image of this owner where its project may own no more; images without an owner are not counted.
+fn keep_images(cx: Context<'_>, tx: &mut dyn Tx, owner: Option<&ProjectId>) -> Result<()> {
+    match (owner, cx.rules.limits.images_per_project) {
+        (Some(owner), Some(maximum)) if maximum == 0 || tx.owns_at_least(owner, maximum)? => {
+            limits::keep("images of one project", maximum.saturating_add(1), Some(maximum))
+        }
+        (Some(_) | None, _) => Ok(()),
+    }
+}
+
+fn is_member(tx: &mut dyn Tx, caller: &Caller) -> Result<bool> {
     match &caller.project {
         Some(project) => Ok(tx.member(project)?.is_some()),
         None => Ok(false),
@@ -269,39 +284,67 @@ fn apply(cx: Context<'_>, edit: &Edit, image: &mut Image) -> Result<()> {
     Ok(())
 }
 
-fn check(cx: Context<'_>, image: &Image) -> Result<()> {
-    if let Some(name) = &image.name {
-        text::checked("The name", name, text::MAX_CHARS)?;
+/// Whether the image may become what it is to be. What stays as it was `before` is not judged again, so that a record made
+/// under other rules can still be changed.
+fn check(cx: Context<'_>, before: Option<&Image>, image: &Image) -> Result<()> {
+    if let Some(name) = changed(before, image, |image| &image.name) {
+        text::checked("The name", name)?;
     }
-    known_format("container_format", image.container_format.as_deref(), &CONTAINER_FORMATS)?;
-    known_format("disk_format", image.disk_format.as_deref(), &DISK_FORMATS)?;
+    if let Some(format) = changed(before, image, |image| &image.container_format) {
+        known_format("container_format", format, &CONTAINER_FORMATS)?;
+    }
+    if let Some(format) = changed(before, image, |image| &image.disk_format) {
+        known_format("disk_format", format, &DISK_FORMATS)?;
+    }
     for (attribute, value) in [("min_disk", image.min_disk), ("min_ram", image.min_ram)] {
         if value < 0 {
             return Err(Error::invalid(format!("{attribute} must not be negative.")));
         }
     }
-    for tag in &image.tags {
-        text::checked("A tag", tag, text::MAX_CHARS)?;
+    let had_tag = |tag: &String| before.is_some_and(|before| before.tags.contains(tag));
+    for tag in image.tags.iter().filter(|tag| !had_tag(tag)) {
+        text::checked("A tag", tag)?;
     }
-    for (name, value) in &image.properties {
+    let former = |name: &String| before.and_then(|before| before.properties.get(name));
+    for (name, value) in image.properties.iter().filter(|(name, value)| former(name) != Some(value)) {
         if name.is_empty() {
             return Err(Error::invalid("A property's name must not be empty."));
         }
-        text::checked("A property's name", name, text::MAX_CHARS)?;
-        text::checked(&format!("Property {name}"), value, text::MAX_VALUE_CHARS)?;
+        text::checked("A property's name", name)?;
+        text::checked_value(&format!("Property {name}"), value)?;
     }
-    limits::keep("tags", image.tags.len(), cx.rules.limits.tags_per_image)?;
-    limits::keep("properties", image.properties.len(), cx.rules.limits.properties_per_image)
+    keep_limits(cx, before, image)
 }
 
-fn known_format(attribute: &str, value: Option<&str>, known: &[&str]) -> Result<()> {
-    match value {
-        Some(value) if !known.contains(&value) => Err(Error::invalid(format!(
-            "{attribute} must be one of {}.",
-            known.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
-        ))),
-        Some(_) | None => Ok(()),
+/// The attribute, if the image has one and did not have this one `before`.
+fn changed<'a>(
+    before: Option<&Image>,
+    image: &'a Image,
+    attribute: impl Fn(&Image) -> &Option<String>,
+) -> Option<&'a str> {
+    let is_same = before.is_some_and(|before| attribute(before) == attribute(image));
+    attribute(image).as_deref().filter(|_| !is_same)
+}
+
+/// Refuses what grows beyond a limit, and only that.
+fn keep_limits(cx: Context<'_>, before: Option<&Image>, image: &Image) -> Result<()> {
+    let Limits { tags_per_image, properties_per_image, record_bytes, .. } = cx.rules.limits;
+    let keep = |what, count: fn(&Image) -> usize, maximum| {
+        limits::keep_growth(what, before.map_or(0, count), count(image), maximum)
+    };
+    keep("image tags", |image| image.tags.len(), tags_per_image)?;
+    keep("image properties", |image| image.properties.len(), properties_per_image)?;
+    keep("bytes of an image's attributes, properties and tags", Image::record_bytes, record_bytes)
+}
+
+fn known_format(attribute: &str, value: &str, known: &[&str]) -> Result<()> {
+    if known.contains(&value) {
+        return Ok(());
     }
+    Err(Error::invalid(format!(
+        "{attribute} must be one of {}.",
+        known.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+    )))
 }
 
 /// Whether the caller may give an image the visibility that `image` has.

@@ -153,7 +153,7 @@ impl fmt::Display for Conflict {
 /// A limit and what was asked beyond it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitExceeded {
-    /// What is counted, in the plural: «members».
+    /// What is counted, in the plural: "image members".
     pub what: &'static str,
     /// How many there would have been.
     pub attempted: usize,
@@ -166,7 +166,7 @@ impl fmt::Display for LimitExceeded {
         let Self { what, attempted, maximum } = self;
         write!(
             f,
-            "The limit has been exceeded on the number of allowed image {what}. Attempted: {attempted}, maximum: {maximum}."
+            "The limit has been exceeded on the number of allowed {what}. Attempted: {attempted}, maximum: {maximum}."
         )
     }
 }

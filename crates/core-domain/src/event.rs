@@ -41,8 +41,30 @@ pub struct Event {
     pub image_name: Option<String>,
     /// Who owns it, at that moment.
     pub owner: Option<ProjectId>,
+    /// Why it happened, where the change alone does not say so.
+    pub reason: Option<Reason>,
     /// What happened.
     pub change: Change,
+}
+
+/// Why something happened that was not asked for by itself (sharing extensions, section 0).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// A private image was shared anew, which ends its former memberships.
+    Reshared,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Self; 1] = [Self::Reshared];
+
+    /// The word for it, in answers and in the database.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reshared => "reshared",
+        }
+    }
 }
 
 /// What happened, to an image's record or to one of its memberships.

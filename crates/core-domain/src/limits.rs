@@ -11,6 +11,10 @@ pub struct Limits {
     pub properties_per_image: Option<usize>,
     /// Tags an image may have; Glance's `image_tag_quota`.
     pub tags_per_image: Option<usize>,
+    /// Bytes that an image record may have, counted as [`crate::image::Image::record_bytes`] does.
+    pub record_bytes: Option<usize>,
+    /// Images a project may own.
+    pub images_per_project: Option<usize>,
     /// Images on a page when `limit` is not given; Glance's `limit_param_default`.
     pub page_default: usize,
     /// Images on a page at most, whatever `limit` says; Glance's `api_limit_max`.
@@ -23,10 +27,21 @@ impl Default for Limits {
             members_per_image: Some(128),
             properties_per_image: Some(128),
             tags_per_image: Some(128),
+            record_bytes: Some(256 << 10),
+            images_per_project: Some(10_000),
             page_default: 25,
             page_max: 1000,
         }
     }
+}
+
+/// Refuses a growth from `before` to `after` things where at most `maximum` are allowed. What does not grow is never
+/// refused, so that a record above a limit that was lowered can still be changed and reduced; `what` as for [`keep`].
+///
+/// # Errors
+/// [`Error::LimitExceeded`].
+pub fn keep_growth(what: &'static str, before: usize, after: usize, maximum: Option<usize>) -> Result<()> {
+    if after > before { keep(what, after, maximum) } else { Ok(()) }
 }
 
 /// Refuses `attempted` things where at most `maximum` are allowed; `what` in the plural, for the message.

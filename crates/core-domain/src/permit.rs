@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::{
     error::{Error, Result},
-    event::{Cause, Event},
+    event::{Cause, Event, Reason},
     image::{Image, ImageAccess, ImageId},
     listing::Listing,
     member::{Member, MemberStatus},
@@ -125,12 +125,20 @@ impl Tx for PermittedTx<'_> {
         self.tx.delete_image()
     }
 
+    fn owns_at_least(&mut self, owner: &ProjectId, images: usize) -> Result<bool> {
+        self.tx.owns_at_least(owner, images)
+    }
+
     fn member(&mut self, project: &ProjectId) -> Result<Option<Member>> {
         self.tx.member(project)
     }
 
     fn sharing(&mut self, caller: Option<&ProjectId>, with: &ProjectId) -> Result<Option<Sharing>> {
         self.tx.sharing(caller, with)
+    }
+
+    fn end_members(&mut self, reason: Reason) -> Result<()> {
+        self.tx.end_members(reason)
     }
 
     fn insert_member(&mut self, member: &Member) -> Result<()> {

@@ -6,7 +6,7 @@
 use crate::{
     caller::{Context, PrivateImages},
     error::{Conflict, Denied, Error, Missing, Result},
-    event::Event,
+    event::{Event, Reason},
     image::{Image, ImageAccess, ImageId, Visibility},
     limits,
     member::{Member, MemberStatus},
@@ -16,7 +16,8 @@ use crate::{
     visibility::{seen, unseen},
 };
 
-/// Shares an image with a project: a new membership, pending.
+/// Shares an image with a project: a new membership, pending. A private image becomes shared by it, and its former members
+/// are members no more: an owner that took an image back does not give it out again by sharing it with one project.
 ///
 /// # Errors
 /// Unseen image; not the owner's side, or the image cannot have members; a member already; too many members.
@@ -33,11 +34,14 @@ pub fn add(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Project
             }
         }
         cx.may(Action::AddMember, &access, Some(project))?;
-        if sharing.is_shared_already {
+        let begins_anew = access.visibility == Visibility::Private;
+        if sharing.is_shared_already && !begins_anew {
             return Err(Error::Conflict(Conflict::Member(image, project.clone())));
         }
-        limits::keep("members", sharing.members + 1, cx.rules.limits.members_per_image)?;
-        if access.visibility == Visibility::Private {
+        let before = if begins_anew { 0 } else { sharing.members };
+        limits::keep("image members", before.saturating_add(1), cx.rules.limits.members_per_image)?;
+        if begins_anew {
+            tx.end_members(Reason::Reshared)?;
             let shared = Image { visibility: Visibility::Shared, updated_at: cx.now, ..sharing.image };
             tx.update_image(&shared)?;
         }
@@ -51,7 +55,7 @@ pub fn add(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Project
 /// `limit` and `marker`, a member's project, make a page of it; the second answer says whether more follow.
 ///
 /// # Errors
-/// Unseen image; an image that is not shared; no `get_members`; a marker that is not on the list.
+/// Unseen image; an image that is neither shared nor private and the caller's to manage; no `get_members`; a marker that is not on the list.
 pub fn list(
     cx: Context<'_>,
     store: &dyn Store,
@@ -91,7 +95,7 @@ pub(crate) fn listed(cx: Context<'_>, image: ImageId, roll: Option<Roll>) -> Res
 
 fn may_list(cx: Context<'_>, image: ImageId, access: &ImageAccess, is_member: bool) -> Result<()> {
     seen(cx, image, Some(access), is_member)?;
-    must_be_shared(access)?;
+    must_be_kept(cx, access)?;
     // Whoever is neither owner nor admin sees its own row only, and is asked about that one, if it has one.
     cx.may(Action::GetMembers, access, cx.caller.project.as_ref().filter(|_| is_member))
 }
@@ -172,12 +176,12 @@ pub(crate) fn answerable(
 /// Takes a project's membership away. When this has answered, no later read by that project succeeds by it.
 ///
 /// # Errors
-/// Unseen image; an image that is not shared; not the owner's side; no such membership.
+/// Unseen image; an image that is neither shared nor private; not the owner's side; no such membership.
 pub fn remove(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &ProjectId) -> Result<()> {
     retry(|| {
         let sight = store.sight(image, cx.caller.project.as_ref(), project)?.ok_or_else(|| unseen(image))?;
         seen(cx, image, Some(&sight.image), sight.is_member)?;
-        must_be_shared(&sight.image)?;
+        must_be_kept(cx, &sight.image)?;
         cx.may(Action::DeleteMember, &sight.image, Some(project))?;
         if sight.member.is_none() {
             return Err(Error::NotFound(Missing::Member(image, project.clone())));
@@ -225,6 +229,13 @@ pub fn history(
 /// Whether the caller may know of this project's membership: the owner and admins of all, others of their own.
 fn knows_row(cx: Context<'_>, image: &ImageAccess, project: &ProjectId) -> bool {
     cx.is_admin() || cx.caller.is_in(image.owner.as_ref()) || cx.caller.is_in(Some(project))
+}
+
+/// Whether the image has memberships for this caller to list and to remove: a shared image has; a private one keeps those
+/// it had, for its owner and admins only.
+fn must_be_kept(cx: Context<'_>, image: &ImageAccess) -> Result<()> {
+    let keeps = cx.is_admin() || cx.caller.is_in(image.owner.as_ref());
+    if image.visibility == Visibility::Private && keeps { Ok(()) } else { must_be_shared(image) }
 }
 
 fn must_be_shared(image: &ImageAccess) -> Result<()> {

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 
 use crate::{
     error::{Error, Result},
-    event::{Cause, Event},
+    event::{Cause, Event, Reason},
     image::{Image, ImageAccess, ImageId},
     listing::Listing,
     member::{Member, MemberStatus},
@@ -153,6 +153,14 @@ pub trait Tx {
     /// As for every method of a [`Store`].
     fn delete_image(&mut self) -> Result<()>;
 
+    /// Whether the project owns at least so many images. Until this change ends, no other change gets an answer to this
+    /// question about the same project, so that an image may be added after it as if alone. It is asked about one project
+    /// in a change, and before an image is inserted: so no two changes wait for each other.
+    ///
+    /// # Errors
+    /// As for every method of a [`Store`].
+    fn owns_at_least(&mut self, owner: &ProjectId, images: usize) -> Result<bool>;
+
     /// The membership of this project in the image.
     ///
     /// # Errors
@@ -165,6 +173,13 @@ pub trait Tx {
     /// # Errors
     /// As for every method of a [`Store`].
     fn sharing(&mut self, caller: Option<&ProjectId>, with: &ProjectId) -> Result<Option<Sharing>>;
+
+    /// Ends every membership of the image, with an event for each that gives this reason, in the order of
+    /// [`Store::members`]. It takes as many steps for a thousand members as for one.
+    ///
+    /// # Errors
+    /// As for every method of a [`Store`].
+    fn end_members(&mut self, reason: Reason) -> Result<()>;
 
     /// Keeps a new membership.
     ///

@@ -5,6 +5,7 @@ use core_domain::{
     Context, Error, Rules,
     catalog::{self, Edit, NewImage},
     error::LimitExceeded,
+    image::{Image, Visibility},
     limits::{self, Limits},
     project::ProjectId,
     sharing,
@@ -13,6 +14,7 @@ use core_domain::{
         builders::{an_image, at, caller, cause, project},
         memory::MemoryStore,
     },
+    text,
 };
 
 fn exceeded<T>(result: Result<T, Error>) -> Option<(usize, usize)> {
@@ -85,8 +87,164 @@ fn an_id_of_a_project_has_1_to_255_characters_and_no_nul() {
 
 #[test]
 fn the_defaults_are_glance_s() {
-    let Limits { members_per_image, properties_per_image, tags_per_image, page_default, page_max } =
+    let Limits { members_per_image, properties_per_image, tags_per_image, page_default, page_max, .. } =
         Limits::default();
     assert_eq!((members_per_image, properties_per_image, tags_per_image), (Some(128), Some(128), Some(128)));
     assert_eq!((page_default, page_max), (25, 1000));
+}
+
+#[test]
+fn a_record_has_256_kib_and_a_project_10_000_images_by_default() {
+    let Limits { record_bytes, images_per_project, .. } = Limits::default();
+    assert_eq!((record_bytes, images_per_project), (Some(262_144), Some(10_000)));
+}
+
+/// What comes of a change of an image under these limits; a refusal leaves the image as it was.
+fn change(before: &Image, limits: Limits, edits: &[Edit]) -> Result<Image, Error> {
+    let store: &dyn Store = &MemoryStore::default();
+    store.write(before.id, &cause(0), |tx| tx.insert_image(before)).unwrap();
+    let rules = Rules { limits, ..Rules::default() };
+    let owner = caller("owner", &["member"]);
+    let cx = Context { caller: &owner, rules: &rules, now: at(60), request: "req-0" };
+    let changed = catalog::change(cx, store, before.id, edits);
+    let (now, _) = store.image(before.id, None).unwrap().unwrap();
+    assert_eq!(&now, changed.as_ref().unwrap_or(before), "a refusal changed something");
+    changed
+}
+
+fn property(name: &str, value: &str) -> Edit {
+    Edit::AddProperty(name.into(), value.into())
+}
+
+#[test]
+fn the_bytes_of_a_record_are_counted_on_making_and_on_changing() {
+    let store: &dyn Store = &MemoryStore::default();
+    let owner = caller("owner", &["member"]);
+    let named = |name: &str| NewImage { name: Some(name.into()), ..NewImage::default() };
+    // "owner" and "name".
+    for (most, expected) in [(Some(9), None), (Some(8), Some((9, 8))), (None, None)] {
+        let limits = Limits { record_bytes: most, ..Limits::default() };
+        let rules = Rules { limits, ..Rules::default() };
+        let cx = Context { caller: &owner, rules: &rules, now: at(0), request: "req-0" };
+        assert_eq!(exceeded(catalog::create(cx, store, named("name"))), expected);
+    }
+    let image = an_image("owner");
+    let at_most = |bytes| Limits { record_bytes: Some(bytes), ..Limits::default() };
+    for edit in [
+        Edit::Name(Some("123".into())),
+        Edit::AddTag("123".into()),
+        property("1", "23"),
+        Edit::ContainerFormat(Some("ova".into())),
+        Edit::DiskFormat(Some("raw".into())),
+        Edit::AddTag("\u{20ac}".into()),
+    ]
+    .map(|edit| [edit])
+    {
+        assert_eq!(exceeded(change(&image, at_most(8), &edit)), None, "{edit:?}");
+        assert_eq!(exceeded(change(&image, at_most(7), &edit)), Some((8, 7)), "{edit:?}");
+    }
+}
+
+/// An image with more of everything than `NONE` allows.
+fn an_image_above_every_limit() -> Image {
+    Image {
+        name: Some("name".into()),
+        visibility: Visibility::Shared,
+        protected: true,
+        tags: ["a", "b"].map(Into::into).into(),
+        properties: [("p", "x"), ("q", "y")].map(|(name, value)| (name.into(), value.into())).into(),
+        ..an_image("owner")
+    }
+}
+
+const NONE: Limits = Limits {
+    members_per_image: Some(0),
+    properties_per_image: Some(0),
+    tags_per_image: Some(0),
+    record_bytes: Some(0),
+    images_per_project: Some(0),
+    page_default: 25,
+    page_max: 1000,
+};
+
+#[test]
+fn a_change_that_does_not_grow_is_refused_by_no_limit() {
+    let image = an_image_above_every_limit();
+    for edits in [
+        vec![Edit::Name(Some("eman".into()))],
+        vec![Edit::Name(None)],
+        vec![Edit::Visibility(Visibility::Private)],
+        vec![Edit::Protected(false), Edit::Hidden(true), Edit::MinDisk(7)],
+        vec![Edit::RemoveTag("a".into())],
+        vec![Edit::RemoveTag("a".into()), Edit::AddTag("c".into())],
+        vec![Edit::AddTag("b".into()), Edit::Hidden(true)],
+        vec![Edit::Tags(["z".to_owned()].into())],
+        vec![Edit::RemoveProperty("p".into())],
+        vec![Edit::ReplaceProperty("p".into(), "z".into())],
+        vec![Edit::RemoveProperty("p".into()), property("r", "z")],
+        // One grows while another shrinks by as much.
+        vec![Edit::Name(None), Edit::ReplaceProperty("p".into(), "12345".into())],
+    ] {
+        assert!(change(&image, NONE, &edits).is_ok(), "{edits:?}");
+    }
+    for edits in [
+        vec![Edit::Name(Some("longer".into()))],
+        vec![Edit::Name(None), Edit::AddTag("c".into())],
+        vec![Edit::Name(None), property("r", "")],
+        vec![Edit::ReplaceProperty("p".into(), "xx".into())],
+    ] {
+        assert!(exceeded(change(&image, NONE, &edits)).is_some(), "{edits:?}");
+    }
+}
+
+#[test]
+fn a_value_that_stays_is_not_judged_again() {
+    let long = "x".repeat(text::MAX_VALUE_BYTES + 1);
+    let image = Image {
+        name: Some("n".repeat(text::MAX_CHARS + 1)),
+        container_format: Some("tar".into()),
+        disk_format: Some("zip".into()),
+        tags: ["t".repeat(text::MAX_CHARS + 1)].into(),
+        properties: [("p".to_owned(), long.clone()), ("q".repeat(text::MAX_CHARS + 1), String::new())].into(),
+        ..an_image("owner")
+    };
+    let limits = Limits::default();
+    for edits in [
+        vec![Edit::Protected(true)],
+        vec![Edit::Visibility(Visibility::Private)],
+        vec![Edit::Name(Some("short".into()))],
+        vec![Edit::AddTag("b".into())],
+        vec![property("r", "z")],
+        vec![Edit::ReplaceProperty("p".into(), "z".into())],
+        vec![Edit::ReplaceProperty("p".into(), long.clone()), Edit::Hidden(true)],
+    ] {
+        assert!(change(&image, limits, &edits).is_ok(), "{edits:?}");
+    }
+    for edits in [
+        vec![Edit::Name(Some("n".repeat(text::MAX_CHARS + 2)))],
+        vec![Edit::DiskFormat(Some("rar".into()))],
+        vec![Edit::AddTag("u".repeat(text::MAX_CHARS + 1))],
+        vec![Edit::ReplaceProperty("p".into(), long.replace('x', "y"))],
+        vec![property("r", &long)],
+    ] {
+        assert!(matches!(change(&image, limits, &edits), Err(Error::Invalid(_))), "{edits:?}");
+    }
+}
+
+#[test]
+fn a_property_value_has_65_535_bytes_at_most() {
+    let image = an_image("owner");
+    for (value, fits) in [
+        ("x".repeat(65_535), true),
+        ("x".repeat(65_536), false),
+        // Two bytes each, three each.
+        ("é".repeat(32_767), true),
+        ("é".repeat(32_768), false),
+        ("\u{20ac}".repeat(21_845), true),
+        ("\u{20ac}".repeat(21_846), false),
+    ] {
+        let changed = change(&image, Limits::default(), &[property("p", &value)]);
+        assert_eq!(changed.is_ok(), fits, "{} bytes", value.len());
+        assert!(matches!(changed, Ok(_) | Err(Error::Invalid(_))));
+    }
 }

@@ -219,8 +219,11 @@ fn list() {
             ("owner", &[], SHARED, "policy"),
             ("guest", &[], SHARED, "policy"),
             ("stranger", MEMBER, SHARED, "no image"),
-            ("owner", READER, PRIVATE, "not shared"),
+            ("owner", READER, PRIVATE, "done"),
+            ("owner", &[], PRIVATE, "policy"),
+            ("ops", ADMIN, PRIVATE, "done"),
             ("guest", READER, PRIVATE, "no image"),
+            ("stranger", READER, PRIVATE, "no image"),
             ("owner", READER, PUBLIC, "not shared"),
             ("stranger", READER, PUBLIC, "not shared"),
             ("stranger", READER, COMMUNITY, "not shared"),
@@ -243,6 +246,7 @@ fn show() {
             ("guest", &[], SHARED, "no member"),
             ("stranger", MEMBER, SHARED, "no image"),
             ("owner", MEMBER, PRIVATE, "no member"),
+            ("ops", ADMIN, PRIVATE, "no member"),
             ("guest", MEMBER, PRIVATE, "no image"),
             ("owner", MEMBER, PUBLIC, "no member"),
             ("ops", ADMIN, COMMUNITY, "no member"),
@@ -290,8 +294,11 @@ fn remove() {
             ("ops", ADMIN, SHARED, "done"),
             ("guest", MEMBER, SHARED, "policy"),
             ("stranger", MEMBER, SHARED, "no image"),
-            ("owner", MEMBER, PRIVATE, "not shared"),
+            ("owner", MEMBER, PRIVATE, "done"),
+            ("owner", READER, PRIVATE, "policy"),
+            ("ops", ADMIN, PRIVATE, "done"),
             ("guest", MEMBER, PRIVATE, "no image"),
+            ("stranger", MEMBER, PRIVATE, "no image"),
             ("owner", MEMBER, PUBLIC, "not shared"),
             ("stranger", MEMBER, COMMUNITY, "not shared"),
             ("owner", MEMBER, Kind::Ownerless, "policy"),
@@ -405,6 +412,17 @@ fn adding_to_a_private_image_shares_it_or_is_refused_as_the_site_wishes() {
     assert_eq!(word(scene.add(&owner, "guest")), "done");
     let image = scene.records().0.unwrap();
     assert_eq!((image.visibility, image.updated_at), (Visibility::Shared, at(60)));
+}
+
+#[test]
+fn sharing_a_private_image_begins_anew_also_for_a_former_member() {
+    for name in ["guest", "newcomer"] {
+        let scene = Scene::new(PRIVATE, Some(MemberStatus::Accepted));
+        let added = scene.add(&caller("owner", MEMBER), name).unwrap();
+        assert_eq!(added, Member::offered(scene.image, project(name), at(60)));
+        assert_eq!(scene.records().1, [added]);
+        assert_eq!(word(scene.add(&caller("owner", MEMBER), name)), "member already");
+    }
 }
 
 #[test]

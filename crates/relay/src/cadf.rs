@@ -1,7 +1,7 @@
 //! Events as CADF records (DMTF DSP0262).
 
 use core_domain::{
-    event::{Change, Deed},
+    event::{Change, Deed, Reason},
     outbox::Delivery,
 };
 use serde_json::{Value, json};
@@ -34,6 +34,7 @@ pub(crate) fn record(delivery: &Delivery, observer: &str) -> Value {
             (*deed, target, vec![attachment("old_status", old), attachment("new_status", new)])
         }
     };
+    let reason = attachment("reason", event.reason.map(Reason::as_str));
     let mut record = json!({
         "typeURI": "http://schemas.dmtf.org/cloud/audit/1.0/event",
         "id": event.id.as_hyphenated().to_string(),
@@ -49,7 +50,7 @@ pub(crate) fn record(delivery: &Delivery, observer: &str) -> Value {
         },
         "target": target,
         "observer": {"id": observer, "typeURI": "service/storage/image", "name": "vitrine"},
-        "attachments": attachments.into_iter().flatten().collect::<Vec<_>>(),
+        "attachments": attachments.into_iter().chain([reason]).flatten().collect::<Vec<_>>(),
     });
     if *again {
         record["tags"] = json!(["redelivered"]);

@@ -55,6 +55,7 @@ fn payload(delivery: &Delivery) -> Value {
             payload
         }
     };
+    payload.extend(reason(event).map(|reason| ("reason".to_owned(), reason)));
     payload.extend(object(json!({
         "actor": actor(event),
         "request_id": event.cause.request,
@@ -62,6 +63,11 @@ fn payload(delivery: &Delivery) -> Value {
         "redelivered": again,
     })));
     Value::Object(payload)
+}
+
+/// Why it happened, where the change alone does not say so.
+pub(crate) fn reason(event: &Event) -> Option<Value> {
+    event.reason.map(|reason| reason.as_str().into())
 }
 
 /// Who did it.

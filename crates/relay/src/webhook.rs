@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     Invalid,
     background::runtime,
-    notification::{actor, record},
+    notification::{actor, reason, record},
     secret::Secret,
     sink::{Failure, Sink, Time, Told},
     text,
@@ -289,6 +289,9 @@ fn body(delivery: &Delivery) -> Value {
             "owner": event.owner.as_ref().map(|owner| owner.as_str()),
         },
     });
+    if let Some(reason) = reason(event) {
+        body["reason"] = reason;
+    }
     match &event.change {
         Change::Image { image, .. } => body["record"] = Value::Object(record(image)),
         Change::Member { project, old, new, created_at, .. } => {

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use core_domain::{image::ImageId, store::ATTEMPTS};
+use core_domain::{image::ImageId, project::ProjectId, store::ATTEMPTS};
 use diesel::{
     ConnectionError, ConnectionResult, PgConnection, QueryResult, SqliteConnection,
     connection::{AnsiTransactionManager, CacheSize, Connection as _, SimpleConnection, TransactionManager},
@@ -17,6 +17,7 @@ use diesel::{
     prelude::*,
     query_builder::{AstPass, QueryFragment},
     r2d2::R2D2Connection,
+    sql_types::{Integer, Text},
     sqlite::Sqlite,
 };
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -90,6 +91,9 @@ pub(crate) struct Connection {
 /// A connection that was gone all along says so sooner than this. What took longer before a transaction had begun is a
 /// pooler that had no session to lend in its time (PgBouncer's `query_wait_timeout`), and says so by hanging up.
 const AT_ONCE: Duration = Duration::from_secs(1);
+
+/// The first key of the advisory locks on owners, "vitr" in ASCII; the second is a hash of the project's id.
+const OWNERS: i32 = 0x7669_7472;
 
 /// What a connection is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -233,6 +237,21 @@ impl Connection {
                 .map(|row| row.is_some()),
             // BEGIN IMMEDIATE holds everything.
             AnyConnection::Sqlite(_) => Ok(true),
+        })
+    }
+
+    /// Holds the project as an owner of images until the transaction ends (docs/adr/0012).
+    pub(crate) fn hold_owner(&mut self, owner: &ProjectId) -> Result<(), Fault> {
+        self.run(|any| match any {
+            AnyConnection::Postgres(postgres) => {
+                diesel::sql_query("SELECT pg_advisory_xact_lock($1, hashtext($2))")
+                    .bind::<Integer, _>(OWNERS)
+                    .bind::<Text, _>(owner.as_str())
+                    .execute(postgres)
+                    .map(drop)
+            }
+            // BEGIN IMMEDIATE holds everything.
+            AnyConnection::Sqlite(_) => Ok(()),
         })
     }
 

@@ -4,7 +4,7 @@ mod snapshot;
 
 use chrono::NaiveDateTime;
 use core_domain::{
-    event::{Cause, Change, Deed, Event},
+    event::{Cause, Change, Deed, Event, Reason},
     image::{Image, ImageId},
     member::{Member, MemberStatus},
     project::{ProjectId, UserId},
@@ -43,6 +43,7 @@ pub(crate) struct EventRow {
     old_status: Option<String>,
     new_status: Option<String>,
     member_created_at: Option<NaiveDateTime>,
+    reason: Option<String>,
     image: Option<String>,
 }
 
@@ -72,6 +73,7 @@ pub(crate) fn event(row: EventRow) -> Result<Event, Fault> {
         .iter()
         .find(|deed| deed.as_str() == row.deed)
         .ok_or_else(|| impossible("an event in the database is of no kind"))?;
+    let reason = |word: &str| Reason::ALL.into_iter().find(|reason| reason.as_str() == word);
     let status = |word: Option<String>| word.map(|word| read(word.parse::<MemberStatus>())).transpose();
     let project = |id: Option<String>| id.map(|id| read(ProjectId::parse(&id))).transpose();
     let change = match (row.member_id, row.member_created_at, row.image) {
@@ -97,6 +99,8 @@ pub(crate) fn event(row: EventRow) -> Result<Event, Fault> {
         image: row.image_id.0.into(),
         image_name: row.image_name,
         owner: project(row.owner)?,
+        // A word of a later release is no reason not to tell the rest.
+        reason: row.reason.as_deref().and_then(reason),
         change,
     })
 }

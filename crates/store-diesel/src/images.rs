@@ -92,6 +92,27 @@ pub(crate) fn sharing(
     Ok(Some(Sharing { image: image(row)?, is_member, is_shared_already, members }))
 }
 
+/// [`core_domain::store::Tx::owns_at_least`]: at most so many entries of an index on the owner are read. Two statements:
+/// one that waited for its lock would count as of before the wait.
+pub(crate) fn owns_at_least(
+    connection: &mut Connection,
+    owner: &ProjectId,
+    count: usize,
+) -> Result<bool, Fault> {
+    connection.hold_owner(owner)?;
+    let Some(others) = count.checked_sub(1) else { return Ok(true) };
+    let found: Option<Key> = connection.run(|any| {
+        images::table
+            .filter(images::owner.eq(owner.as_str()))
+            .select(images::id)
+            .limit(1)
+            .offset(i64::try_from(others).unwrap_or(i64::MAX))
+            .get_result(any)
+            .optional()
+    })?;
+    Ok(found.is_some())
+}
+
 /// Keeps a new image; [`Fault::Taken`] if its id was ever given.
 pub(crate) fn insert(connection: &mut Connection, image: &Image) -> Result<(), Fault> {
     let id = Key(image.id.uuid());

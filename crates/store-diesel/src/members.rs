@@ -1,6 +1,7 @@
 //! The SQL of memberships.
 
 mod change;
+mod end;
 mod roll;
 
 use chrono::NaiveDateTime;
@@ -9,6 +10,7 @@ use diesel::prelude::*;
 
 pub(crate) use self::{
     change::{delete, insert, set_status},
+    end::end_all,
     roll::roll,
 };
 use crate::{

@@ -73,6 +73,7 @@ diesel::table! {
         old_status -> Nullable<Text>,
         new_status -> Nullable<Text>,
         member_created_at -> Nullable<Timestamp>,
+        reason -> Nullable<Text>,
         image -> Nullable<Text>,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use core_domain::{
     Result,
     error::Conflict,
-    event::{Cause, Deed, Event},
+    event::{Cause, Deed, Event, Reason},
     image::{Image, ImageAccess, ImageId},
     listing::Listing,
     member::{Member, MemberStatus},
@@ -255,6 +255,11 @@ impl Tx for Change {
         Ok(self.tell_of_image(&image, Deed::Delete)?)
     }
 
+    fn owns_at_least(&mut self, owner: &ProjectId, count: usize) -> Result<bool> {
+        let found = images::owns_at_least(&mut self.connection, owner, count);
+        Ok(self.note(found)?)
+    }
+
     fn member(&mut self, project: &ProjectId) -> Result<Option<Member>> {
         if !self.hold()? {
             return Ok(None);
@@ -271,6 +276,13 @@ impl Tx for Change {
         let sharing = self.note(found)?;
         self.known = sharing.as_ref().map(|sharing| sharing.image.clone());
         Ok(sharing)
+    }
+
+    fn end_members(&mut self, reason: Reason) -> Result<()> {
+        let image =
+            self.known()?.cloned().ok_or_else(|| impossible("members of an image that is not there"))?;
+        let ended = members::end_all(&mut self.connection, &image, &self.cause, reason);
+        Ok(self.note(ended)?)
     }
 
     fn insert_member(&mut self, member: &Member) -> Result<()> {

@@ -176,6 +176,12 @@ pub(crate) struct LimitKeys {
     /// -1: unlimited.
     #[serde(deserialize_with = "number")]
     pub(crate) tags_per_image: i64,
+    /// Bytes of one image's attributes, tags and properties; -1: unlimited.
+    #[serde(deserialize_with = "number")]
+    pub(crate) record_bytes: i64,
+    /// Images a project may own; -1: unlimited.
+    #[serde(deserialize_with = "number")]
+    pub(crate) images_per_project: i64,
     /// Images on a page when the client does not say.
     #[serde(deserialize_with = "number")]
     pub(crate) page_default: usize,
@@ -309,6 +315,8 @@ impl Default for LimitKeys {
             members_per_image: 128,
             properties_per_image: 128,
             tags_per_image: 128,
+            record_bytes: 256 << 10,
+            images_per_project: 10_000,
             page_default: 25,
             page_max: 1000,
             body_bytes: 1 << 20,
@@ -367,6 +375,8 @@ impl Config {
             ("limits.members_per_image", limits.members_per_image, -1, i64::MAX),
             ("limits.properties_per_image", limits.properties_per_image, -1, i64::MAX),
             ("limits.tags_per_image", limits.tags_per_image, -1, i64::MAX),
+            ("limits.record_bytes", limits.record_bytes, -1, i64::MAX),
+            ("limits.images_per_project", limits.images_per_project, -1, i64::MAX),
             ("limits.page_max", whole(limits.page_max), 1, 100_000),
             ("limits.page_default", whole(limits.page_default), 1, whole(limits.page_max)),
             ("limits.body_bytes", whole(limits.body_bytes), 1024, 1 << 30),

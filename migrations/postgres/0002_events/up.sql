@@ -22,6 +22,7 @@ CREATE TABLE events (
     old_status text COLLATE "C",
     new_status text COLLATE "C",
     member_created_at timestamp,
+    reason text COLLATE "C",
     -- The record, as JSON.
     image text COLLATE "C",
     CHECK ((member_id IS NULL) = (image IS NOT NULL)),

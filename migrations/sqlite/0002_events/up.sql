@@ -16,6 +16,7 @@ CREATE TABLE events (
     old_status TEXT,
     new_status TEXT,
     member_created_at TEXT,
+    reason TEXT,
     image TEXT,
     CHECK ((member_id IS NULL) = (image IS NOT NULL)),
     CHECK ((member_id IS NULL) = (member_created_at IS NULL))

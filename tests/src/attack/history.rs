@@ -75,14 +75,18 @@ impl<const QUOTA: usize> Image<QUOTA> {
         }
         let seen = |member: usize| self.members.get(&member).copied().filter(|_| self.is_shared);
         match call {
+            // Sharing a private image begins anew: its former members are members no more.
+            Call::Add(member) if !self.is_shared => {
+                self.is_shared = true;
+                self.members = BTreeMap::from([(member, "pending")]);
+                (200, vec![(member, "pending")])
+            }
             Call::Add(member) if self.members.contains_key(&member) => told(409),
             Call::Add(_) if self.members.len() >= QUOTA => told(413),
             Call::Add(member) => {
-                self.is_shared = true;
                 self.members.insert(member, "pending");
                 (200, vec![(member, "pending")])
             }
-            Call::Remove(_) | Call::List if !self.is_shared => told(403),
             Call::Remove(member) => told(if self.members.remove(&member).is_some() { 204 } else { 404 }),
             Call::List => (200, self.members.iter().map(|(member, status)| (*member, *status)).collect()),
             Call::Turn(visibility) => {

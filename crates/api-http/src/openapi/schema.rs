@@ -1,6 +1,7 @@
 //! The shapes of bodies. What clients read by `/v2/schemas/…` is taken from there; what they send is described here, as
 //! exactly as the readers of bodies read it.
 
+use core_domain::{event::Reason, text};
 use serde_json::{Map, Value, json};
 
 use crate::{images, schemas};
@@ -87,9 +88,14 @@ fn settable(image: &Value) -> Map<String, Value> {
     settable
 }
 
-/// The value of a property.
+/// The value of a property. JSON schema counts characters, the service bytes.
 fn free() -> Value {
-    json!({"type": "string", "maxLength": 16_383, "pattern": TEXT})
+    json!({
+        "type": "string",
+        "description": "At most 65,535 bytes in UTF-8.",
+        "maxLength": text::MAX_VALUE_BYTES,
+        "pattern": TEXT,
+    })
 }
 
 fn new_image(image: &Value) -> Value {
@@ -165,6 +171,8 @@ fn history(status: &Value) -> Value {
         "new_status": or_null(status),
     });
     let required: Vec<String> = entry.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect();
+    let mut entry = entry;
+    entry["reason"] = json!({"enum": Reason::ALL.map(Reason::as_str)});
     json!({
         "type": "object",
         "properties": {

@@ -154,6 +154,12 @@ fn has_members(kind: Kind) -> bool {
     matches!(kind, Kind::Is(Visibility::Shared) | Kind::Ownerless)
 }
 
+/// Section 3, private images: the owner and admins list and remove the members that a private image had.
+fn keeps_members_for(who: Who, kind: Kind) -> bool {
+    let keeps = who == Who::Admin || on_the_owner_side(who, kind);
+    has_members(kind) || (kind == Kind::Is(Visibility::Private) && keeps)
+}
+
 /// Sections 2, 3 and 5, for the member «guest» where a call names one. `None`: the route has no row.
 fn expected(method: &str, path: &str, who: Who, kind: Kind, private: PrivateImages) -> Option<u16> {
     if path.starts_with("/v2") && !who.is_authenticated() {
@@ -226,7 +232,7 @@ fn expected(method: &str, path: &str, who: Who, kind: Kind, private: PrivateImag
         (_, "/v2/images/{image_id}/members" | "/v2/images/{image_id}/members/{member_id}") if unseen => 404,
         ("GET", "/v2/images/{image_id}/members") => {
             let on_a_side = who == Who::Admin || is_the_guest || on_the_owner_side(who, kind);
-            if has_members(kind) && who.may_read() && on_a_side { 200 } else { 403 }
+            if keeps_members_for(who, kind) && who.may_read() && on_a_side { 200 } else { 403 }
         }
         ("POST", "/v2/images/{image_id}/members") => {
             let becomes_shared = kind == Kind::Is(Visibility::Private) && private == PrivateImages::Share;
@@ -250,7 +256,7 @@ fn expected(method: &str, path: &str, who: Who, kind: Kind, private: PrivateImag
             }
         }
         ("DELETE", "/v2/images/{image_id}/members/{member_id}") => {
-            if has_members(kind) && writes {
+            if keeps_members_for(who, kind) && writes {
                 204
             } else {
                 403

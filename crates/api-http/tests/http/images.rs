@@ -84,7 +84,8 @@ fn attributes_that_make_no_sense_are_refused_in_words() {
         (json!({"os_distro": 7}), 400, "The value of os_distro must be a string."),
         (json!({"": "x"}), 400, "A property's name must not be empty."),
         (json!({"x".repeat(256): "x"}), 400, "A property's name must not be longer than 255 characters."),
-        (json!({"p": "x".repeat(16_384)}), 400, "Property p must not be longer than 16383 characters."),
+        (json!({"p": "x".repeat(65_536)}), 400, "Property p must not be longer than 65535 bytes in UTF-8."),
+        (json!({"p": "é".repeat(32_768)}), 400, "Property p must not be longer than 65535 bytes in UTF-8."),
         (json!({"status": "active"}), 403, "Attribute \"status\" is read-only."),
         (json!({"created_at": "now"}), 403, "Attribute \"created_at\" is read-only."),
         (json!({"self": "x"}), 403, "Attribute \"self\" is read-only."),
@@ -115,6 +116,119 @@ fn tags_and_properties_are_counted() {
     );
     let properties: serde_json::Map<_, _> = tags.iter().map(|name| (name.clone(), json!("x"))).collect();
     assert_eq!(owner.post("/v2/images", &Value::Object(properties)).status, 413);
+}
+
+#[test]
+fn the_bytes_of_a_record_are_counted_in_every_call_that_grows_it() {
+    let served = Served::with(|setup| setup.rules.limits.record_bytes = Some(20));
+    let owner = served.member_of("owner");
+    // "owner" and as much again.
+    let new = |name: &str| json!({"name": name});
+    let full = owner.creates(&new("a name of 15 by"));
+    let path = format!("/v2/images/{full}");
+    let refusal = "The limit has been exceeded on the number of allowed bytes of an image's attributes, properties \
+        and tags. Attempted: 21, maximum: 20.";
+    assert_eq!(owner.post("/v2/images", &new("a name of 16 byt")).verdict(), (413, refusal.into()));
+    let step = |op: &str, path: &str, value: &str| json!([{"op": op, "path": path, "value": value}]);
+    for grown in
+        [step("replace", "/name", "a name of 16 byt"), step("add", "/p", ""), step("add", "/tags", "")]
+    {
+        let reply = owner.patch(&path, &grown);
+        assert!(matches!(reply.status, 413 | 400), "{grown}: {reply}");
+    }
+    assert_eq!(owner.put(&format!("{path}/tags/t"), &json!({})).verdict(), (413, refusal.into()));
+    assert_eq!(owner.patch(&path, &step("replace", "/name", "another name 15")).status, 200);
+    assert_eq!(owner.patch(&path, &step("replace", "/name", "short")).status, 200);
+    assert_eq!(owner.put(&format!("{path}/tags/t"), &json!({})).status, 204);
+}
+
+#[test]
+fn a_record_of_256_kib_is_made_shown_and_listed() {
+    let served = Served::start();
+    let owner = served.member_of("owner");
+    // Four values of the largest size, less what their names, the image's name and its owner take.
+    let value = "é".repeat(32_760);
+    let mut body = json!({"p": value, "q": value, "r": value, "s": value, "name": "x".repeat(255)});
+    let fits = 262_144 - "owner".len() - 255 - 4 - 3 * value.len();
+    assert!(fits <= 65_535);
+    body["s"] = json!("x".repeat(fits));
+    let image = owner.creates(&body);
+    assert_eq!(owner.get(&format!("/v2/images/{image}")).json()["s"], body["s"]);
+    assert_eq!(owner.get("/v2/images").json()["images"][0]["q"], body["q"]);
+    body["s"] = json!("x".repeat(fits + 1));
+    assert_eq!(owner.post("/v2/images", &body).status, 413);
+}
+
+#[test]
+fn one_image_more_than_a_project_may_own_is_413_made_or_given() {
+    let served = Served::with(|setup| setup.rules.limits.images_per_project = Some(2));
+    let (owner, other, admin) = (served.member_of("owner"), served.member_of("other"), served.admin());
+    let refusal = (
+        413,
+        "The limit has been exceeded on the number of allowed images of one project. Attempted: 3, maximum: 2.".into(),
+    );
+    let first = owner.creates(&json!({}));
+    owner.creates(&json!({}));
+    assert_eq!(owner.post("/v2/images", &json!({})).verdict(), refusal);
+    assert_eq!(admin.post("/v2/images", &json!({"owner": "owner"})).verdict(), refusal);
+    let others = other.creates(&json!({"id": "00000000-0000-4000-8000-000000000001"}));
+    let give = |image: &str, to: Value| {
+        admin
+            .patch(&format!("/v2/images/{image}"), &json!([{"op": "replace", "path": "/owner", "value": to}]))
+    };
+    assert_eq!(give(&others, json!("owner")).verdict(), refusal);
+    assert_eq!(give(&first, json!("owner")).status, 200, "it has that owner");
+    // An id that is in use is said first, and what is nobody's is not counted.
+    let again = json!({"id": others, "owner": "owner"});
+    assert_eq!(admin.post("/v2/images", &again).status, 409);
+    assert_eq!(admin.post("/v2/images", &json!({"owner": null})).status, 201);
+    assert_eq!(give(&first, json!(null)).status, 200);
+    assert_eq!(give(&others, json!("owner")).status, 200);
+    assert_eq!(owner.delete(&format!("/v2/images/{others}")).status, 204);
+    owner.creates(&json!({}));
+    assert_eq!(owner.post("/v2/images", &json!({})).status, 413);
+}
+
+#[test]
+fn an_image_above_a_lowered_limit_can_be_changed_and_reduced() {
+    let served = Served::with(|setup| {
+        let limits = &mut setup.rules.limits;
+        (limits.tags_per_image, limits.properties_per_image) = (Some(1), Some(1));
+        (limits.record_bytes, limits.members_per_image) = (Some(10), Some(0));
+    });
+    let owner = served.member_of("owner");
+    let image = served.image("owner", |image| {
+        image.name = Some("a name longer than that".into());
+        image.protected = true;
+        image.tags = ["a", "b", "c"].map(Into::into).into();
+        image.properties = ["p", "q", "r"].map(|name| (name.into(), "x".into())).into();
+    });
+    served.share(image, "guest", MemberStatus::Pending);
+    let path = format!("/v2/images/{image}");
+    for (op, attribute, value, status) in [
+        ("replace", "name", json!("another name"), 200),
+        ("replace", "protected", json!(false), 200),
+        ("replace", "visibility", json!("private"), 200),
+        ("replace", "visibility", json!("shared"), 200),
+        ("replace", "p", json!("y"), 200),
+        ("remove", "q", json!(null), 200),
+        ("add", "s", json!("x"), 413),
+        ("replace", "tags", json!(["a", "b"]), 200),
+        ("replace", "tags", json!(["a", "b", "c"]), 413),
+        ("replace", "name", json!("a name longer than that"), 413),
+    ] {
+        let step = json!([{"op": op, "path": format!("/{attribute}"), "value": value}]);
+        let reply = owner.patch(&path, &step);
+        assert_eq!(reply.status, status, "{step}: {reply}");
+    }
+    assert_eq!(owner.put(&format!("{path}/tags/a"), &json!({})).status, 204, "there already");
+    assert_eq!(owner.put(&format!("{path}/tags/z"), &json!({})).status, 413);
+    assert_eq!(owner.delete(&format!("{path}/tags/a")).status, 204);
+    let guests = format!("{path}/members/guest");
+    assert_eq!(owner.post(&format!("{path}/members"), &json!({"member_id": "more"})).status, 413);
+    assert_eq!(served.member_of("guest").put(&guests, &json!({"status": "accepted"})).status, 200);
+    assert_eq!(owner.delete(&guests).status, 204);
+    assert_eq!(owner.delete(&path).status, 204);
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Private images: before API 2.5 one with members *was* the shared image, since then it has none. Both ways.
+//! Private images: before API 2.5 one with members *was* the shared image, since then it has none. Both ways, and
+//! what becomes of the members that it had.
 
 use core_domain::{
     caller::PrivateImages,
@@ -33,13 +34,53 @@ fn adding_a_member_to_a_private_image_shares_it() {
 }
 
 #[test]
-fn a_refused_addition_leaves_a_private_image_private() {
+fn sharing_a_private_image_ends_every_former_membership() {
+    let served = Served::start();
+    let (image, members) = private(&served);
+    let [kept, again] = ["kept", "again"].map(|name| served.member_of(name));
+    served.share(image, "kept", MemberStatus::Accepted);
+    served.share(image, "again", MemberStatus::Rejected);
+    let owner = served.member_of("owner");
+    let added = owner.post(&members, &json!({"member_id": "again"}));
+    assert_eq!((added.status, &added.json()["status"]), (200, &json!("pending")), "{added}");
+    assert_eq!(added.json()["created_at"], added.json()["updated_at"]);
+    assert_ne!(added.json()["created_at"], "2026-01-01T00:00:00Z", "it starts anew");
+    let listed = owner.get(&members).json();
+    assert_eq!(listed["members"], json!([added.json()]));
+    assert_eq!(again.get(&format!("/v2/images/{image}")).status, 200);
+    assert_eq!(kept.get(&format!("/v2/images/{image}")).status, 404);
+    let words = |name: &str| -> Vec<(String, String)> {
+        let history = owner.get(&format!("{members}/{name}/history")).json();
+        let entries = history["history"].as_array().unwrap().iter();
+        let word = |value: &serde_json::Value| value.as_str().unwrap_or("none").to_owned();
+        entries.map(|entry| (word(&entry["event_type"]), word(&entry["reason"]))).collect()
+    };
+    let said =
+        |words: &[(&str, &str)]| words.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect::<Vec<_>>();
+    let (create, ended) = (("image.member.create", "none"), ("image.member.delete", "reshared"));
+    assert_eq!(words("kept"), said(&[create, ended]));
+    assert_eq!(words("again"), said(&[create, ended, create]));
+}
+
+#[test]
+fn the_limit_of_members_counts_after_the_former_ones_have_ended() {
     let served = Served::with(|setup| setup.rules.limits.members_per_image = Some(1));
+    let (image, members) = private(&served);
+    for name in ["one", "two", "three"] {
+        served.share(image, name, MemberStatus::Accepted);
+    }
+    let owner = served.member_of("owner");
+    assert_eq!(owner.post(&members, &json!({"member_id": "more"})).status, 200);
+    assert_eq!(owner.post(&members, &json!({"member_id": "one"})).status, 413);
+}
+
+#[test]
+fn a_refused_addition_leaves_a_private_image_private() {
+    let served = Served::with(|setup| setup.rules.limits.members_per_image = Some(0));
     let (image, members) = private(&served);
     served.share(image, "once", MemberStatus::Accepted);
     let before = served.dump();
     let owner = served.member_of("owner");
-    assert_eq!(owner.post(&members, &json!({"member_id": "once"})).status, 409);
     assert_eq!(owner.post(&members, &json!({"member_id": "more"})).status, 413);
     assert_eq!(served.reader_in("owner").post(&members, &json!({"member_id": "more"})).status, 403);
     assert_eq!(served.member_of("once").post(&members, &json!({"member_id": "more"})).status, 404);
@@ -57,23 +98,54 @@ fn a_site_may_forbid_it() {
 }
 
 #[test]
-fn the_other_member_calls_treat_a_private_image_as_any_that_is_not_shared() {
+fn the_owner_and_admins_list_and_remove_the_members_of_a_private_image() {
+    for served in [Served::start(), forbidding()] {
+        let (image, members) = private(&served);
+        for client in [served.member_of("owner"), served.admin()] {
+            for name in ["guest", "other"] {
+                served.share(image, name, MemberStatus::Accepted);
+            }
+            let guests = format!("{members}/guest");
+            let listed = |query: &str| -> Vec<String> {
+                let body = client.get(&format!("{members}{query}")).json();
+                let listed = body["members"].as_array().unwrap();
+                listed.iter().map(|member| member["member_id"].as_str().unwrap().to_owned()).collect()
+            };
+            assert_eq!(listed(""), ["guest", "other"]);
+            assert_eq!(listed("?limit=1&marker=guest"), ["other"]);
+            assert_eq!(client.get(&guests).status, 404);
+            assert_eq!(client.put(&guests, &json!({"status": "pending"})).verdict(), (403, NO.into()));
+            assert_eq!(client.delete(&guests).status, 204);
+            assert_eq!(client.delete(&guests).status, 404, "removed");
+            assert_eq!(listed(""), ["other"]);
+            // What was removed meanwhile does not come back with the visibility.
+            let steps = |to: &str| json!([{"op": "replace", "path": "/visibility", "value": to}]);
+            let path = format!("/v2/images/{image}");
+            assert_eq!(client.patch(&path, &steps("shared")).status, 200);
+            assert_eq!(served.member_of("guest").get(&path).status, 404);
+            assert_eq!(served.member_of("other").get(&path).status, 200);
+            assert_eq!(client.patch(&path, &steps("private")).status, 200);
+            assert_eq!(client.delete(&format!("{members}/other")).status, 204);
+        }
+        let reader = served.reader_in("owner");
+        served.share(image, "guest", MemberStatus::Accepted);
+        assert_eq!(reader.get(&members).status, 200);
+        assert_eq!(reader.delete(&format!("{members}/guest")).status, 403);
+    }
+}
+
+#[test]
+fn a_private_image_is_not_there_for_its_former_members() {
     for served in [Served::start(), forbidding()] {
         let (image, members) = private(&served);
         served.share(image, "guest", MemberStatus::Accepted);
         let guests = format!("{members}/guest");
-        for client in [served.member_of("owner"), served.admin()] {
-            assert_eq!(client.get(&members).verdict(), (403, NO.into()));
-            assert_eq!(client.get(&guests).status, 404);
-            assert_eq!(client.put(&guests, &json!({"status": "pending"})).verdict(), (403, NO.into()));
-            assert_eq!(client.delete(&guests).verdict(), (403, NO.into()));
-        }
-        // The member of old sees nothing of it.
         let guest = served.member_of("guest");
         let no = (404, format!("Image {image} not found."));
         assert_eq!(guest.get(&format!("/v2/images/{image}")).verdict(), no);
         assert_eq!(guest.get(&members).verdict(), no);
         assert_eq!(guest.get(&guests).verdict(), no);
+        assert_eq!(guest.delete(&guests).verdict(), no);
         assert_eq!(guest.put(&guests, &json!({"status": "pending"})).verdict(), no);
         assert_eq!(guest.lists("?member_status=all"), [""; 0]);
     }

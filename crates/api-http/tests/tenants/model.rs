@@ -163,6 +163,12 @@ impl Image {
         self.visibility == "shared"
     }
 
+    /// Section 2 and 3: members exist on shared images; those of a private one are its owner's and admins' to list and to
+    /// remove.
+    fn keeps_members_for(&self, who: &Who) -> bool {
+        self.is_shared() || (self.visibility == "private" && (who.is_admin() || self.is_of(who)))
+    }
+
     /// Section 5: admin; `member` role on the owner side.
     fn is_written_by(&self, who: &Who) -> bool {
         who.is_admin() || (who.role >= Role::Member && self.is_of(who))
@@ -303,7 +309,9 @@ impl Model {
                 true => Refused(&[404]),
                 false => Refused(&[403]),
             },
-            Call::ListMembers(_) => if_may(image.is_shared() && image.members_are_read_by(who), 200),
+            Call::ListMembers(_) => {
+                if_may(image.keeps_members_for(who) && image.members_are_read_by(who), 200)
+            }
             Call::ShowMember(_, project) => {
                 let told = image.members_told(who).contains_key(*project);
                 if image.is_shared() && image.members_are_read_by(who) && told {
@@ -314,14 +322,15 @@ impl Model {
             }
             Call::AddMember(_, project) => {
                 let fits = matches!(image.visibility, "shared" | "private");
-                match (fits && image.is_written_by(who), image.members.contains_key(project)) {
+                let is_there = image.is_shared() && image.members.contains_key(project);
+                match (fits && image.is_written_by(who), is_there) {
                     (false, _) => Refused(&[403]),
                     (true, true) => Refused(&[409]),
                     (true, false) => Done(200),
                 }
             }
             Call::RemoveMember(_, project) => {
-                match (image.is_shared() && image.is_written_by(who), image.members.get(project)) {
+                match (image.keeps_members_for(who) && image.is_written_by(who), image.members.get(project)) {
                     (false, _) => Refused(&[403]),
                     (true, None) => Refused(&[404]),
                     (true, Some(_)) => Done(204),
@@ -410,6 +419,14 @@ impl Model {
                 Told::History(self.past[&(id.clone(), (*project).to_owned())].clone())
             }
             Call::AddMember(id, project) => {
+                // Sharing a private image ends every former membership.
+                let former = match self.at(id).visibility {
+                    "private" => std::mem::take(&mut self.at(id).members),
+                    _ => BTreeMap::new(),
+                };
+                for (project, status) in former {
+                    self.remember(who, id, project, Some(status), None);
+                }
                 self.at(id).members.insert(project, "pending");
                 self.remember(who, id, project, None, Some("pending"));
                 self.at(id).visibility = "shared";

@@ -78,6 +78,7 @@ suite! { $
         times_are_kept_to_the_microsecond,
         as_many_tags_and_properties_as_allowed_are_kept,
         the_longest_tags_and_values_are_kept,
+        a_record_as_large_as_allowed_is_kept,
         a_change_sees_what_it_did,
         a_change_that_is_dropped_never_was,
         a_change_of_an_image_that_is_not_there_sees_nothing,
@@ -88,6 +89,7 @@ suite! { $
         an_update_leaves_members_and_other_images_alone,
         deleting_an_image_ends_its_memberships_and_no_others,
         an_image_tells_whether_the_caller_is_a_member,
+        a_project_owns_the_images_that_are_its_own,
     }
     members {
         a_membership_comes_back_as_it_was_kept,
@@ -133,6 +135,8 @@ suite! { $
     events {
         every_change_has_its_event_in_order,
         what_changes_nothing_has_no_event,
+        members_that_end_together_have_each_its_event_with_the_reason,
+        more_members_end_together_than_a_statement_has_parameters,
         a_history_comes_in_pages,
         a_lease_has_one_holder_and_an_end,
         what_may_have_been_told_is_told_again_and_marked,
@@ -144,6 +148,8 @@ suite! { $
     together {
         the_limit_of_members_is_exact,
         the_limit_of_members_is_exact_for_an_image_just_being_made,
+        the_limit_of_images_is_exact,
+        images_that_change_hands_at_once_keep_the_limit,
         one_of_many_adding_the_same_project_succeeds,
         one_of_many_making_the_same_image_succeeds,
         changes_of_one_image_come_one_after_another,

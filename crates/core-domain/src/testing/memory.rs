@@ -10,7 +10,7 @@ use std::{
 use self::events::Events;
 use crate::{
     error::{Conflict, Error, Result},
-    event::{Cause, Change, Deed, Event},
+    event::{Cause, Change, Deed, Event, Reason},
     image::{Image, ImageAccess, ImageId},
     listing::Listing,
     member::{Member, MemberStatus},
@@ -122,7 +122,7 @@ impl Store for MemoryStore {
         };
         Ok(records.members.get_mut(&(seen.id, member.clone())).map(|row| {
             if row.status != status {
-                events.keep(cause, image, of_member(Deed::Update, row, Some(row.status), Some(status)));
+                events.keep(cause, image, None, of_member(Deed::Update, row, Some(row.status), Some(status)));
                 row.status = status;
                 row.updated_at = cause.at;
             }
@@ -137,7 +137,7 @@ impl Store for MemoryStore {
         };
         let gone = records.members.remove(&(seen.id, member.clone()));
         if let Some(row) = &gone {
-            events.keep(cause, image, of_member(Deed::Delete, row, Some(row.status), None));
+            events.keep(cause, image, None, of_member(Deed::Delete, row, Some(row.status), None));
         }
         Ok(gone.is_some())
     }
@@ -159,12 +159,25 @@ struct MemoryTx<'a> {
     held: MutexGuard<'a, Kept>,
     changed: Records,
     /// What was done, with the image it was done to.
-    changes: Vec<(Image, Change)>,
+    changes: Vec<(Image, Option<Reason>, Change)>,
 }
 
 impl MemoryTx<'_> {
     fn note_image(&mut self, deed: Deed, image: &Image) {
-        self.changes.push((image.clone(), Change::Image { deed, image: Box::new(image.clone()) }));
+        self.changes.push((image.clone(), None, Change::Image { deed, image: Box::new(image.clone()) }));
+    }
+}
+
+impl MemoryTx<'_> {
+    fn end_all(&mut self, image: &Image, reason: Option<Reason>) {
+        let rows = self.changed.members.values().filter(|row| row.image == self.image);
+        let mut ended: Vec<Member> = rows.cloned().collect();
+        ended.sort_by(|a, b| (a.created_at, &a.project).cmp(&(b.created_at, &b.project)));
+        for row in ended {
+            self.changed.members.remove(&(row.image, row.project.clone()));
+            let change = of_member(Deed::Delete, &row, Some(row.status), None);
+            self.changes.push((image.clone(), reason, change));
+        }
     }
 }
 
@@ -190,12 +203,14 @@ impl Tx for MemoryTx<'_> {
 
     fn delete_image(&mut self) -> Result<()> {
         let Some(image) = self.changed.images.remove(&self.image) else { return Ok(()) };
-        for row in self.changed.members.values().filter(|row| row.image == self.image) {
-            self.changes.push((image.clone(), of_member(Deed::Delete, row, Some(row.status), None)));
-        }
-        self.changed.members.retain(|(image, _), _| *image != self.image);
+        self.end_all(&image, None);
         self.note_image(Deed::Delete, &image);
         Ok(())
+    }
+
+    fn owns_at_least(&mut self, owner: &ProjectId, images: usize) -> Result<bool> {
+        let owned = self.changed.images.values().filter(|image| image.owner.as_ref() == Some(owner));
+        Ok(owned.take(images).count() == images)
     }
 
     fn member(&mut self, project: &ProjectId) -> Result<Option<Member>> {
@@ -212,6 +227,13 @@ impl Tx for MemoryTx<'_> {
         }))
     }
 
+    fn end_members(&mut self, reason: Reason) -> Result<()> {
+        if let Some(image) = self.changed.images.get(&self.image).cloned() {
+            self.end_all(&image, Some(reason));
+        }
+        Ok(())
+    }
+
     fn insert_member(&mut self, member: &Member) -> Result<()> {
         let key = (member.image, member.project.clone());
         if self.changed.members.contains_key(&key) {
@@ -220,7 +242,7 @@ impl Tx for MemoryTx<'_> {
         self.changed.members.insert(key, member.clone());
         if let Some(image) = self.changed.images.get(&member.image) {
             let change = of_member(Deed::Create, member, None, Some(member.status));
-            self.changes.push((image.clone(), change));
+            self.changes.push((image.clone(), None, change));
         }
         Ok(())
     }
@@ -228,8 +250,8 @@ impl Tx for MemoryTx<'_> {
     fn commit(mut self: Box<Self>) -> Result<()> {
         let Kept { records, events } = &mut *self.held;
         *records = self.changed;
-        for (image, change) in self.changes {
-            events.keep(&self.cause, &image, change);
+        for (image, reason, change) in self.changes {
+            events.keep(&self.cause, &image, reason, change);
         }
         Ok(())
     }

@@ -35,6 +35,8 @@ fn every_line_is_a_record_that_pycadf_calls_valid() {
         update["attachments"].as_array().unwrap().iter().map(|one| &one["content"]).collect();
     assert_eq!(attached, ["pending", "accepted"]);
     assert!(update.get("tags").is_none());
+    let reason = &lines[4]["attachments"].as_array().unwrap().last().unwrap();
+    assert_eq!((&reason["name"], &reason["content"]), (&"reason".into(), &"reshared".into()));
     assert_eq!((&lines[6]["tags"][0], &lines[6]["id"]), (&Value::from("redelivered"), &update["id"]));
 }
 

@@ -76,6 +76,7 @@ fn a_listener_of_oslo_messaging_reads_what_glance_would_have_written_and_who_did
     let unshare = &heard[4]["payload"];
     assert_eq!((&unshare["deleted"], &unshare["old_status"]), (&json!(true), &json!("accepted")));
     assert_eq!(unshare["deleted_at"], "2026-11-22T06:47:03Z");
+    assert_eq!((&unshare["reason"], share["payload"].get("reason")), (&json!("reshared"), None));
     let create = &heard[0]["payload"];
     for key in [
         "id",

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeZone as _, Utc};
 use core_domain::{
-    event::{Cause, Change, Deed, Event},
+    event::{Cause, Change, Deed, Event, Reason},
     image::{Image, Visibility},
     member::MemberStatus,
     outbox::Delivery,
@@ -38,6 +38,7 @@ pub(crate) fn event(number: i64, image: &Image, change: Change) -> Event {
         image: image.id,
         image_name: image.name.clone(),
         owner: image.owner.clone(),
+        reason: None,
         change,
     }
 }
@@ -59,7 +60,10 @@ pub(crate) fn one_of_each() -> Vec<Delivery> {
         of_member(Deed::Delete, accepted, None),
         record(Deed::Delete),
     ];
-    (1..).zip(changes).map(|(number, change)| delivery(event(number, &image, change))).collect()
+    let mut all: Vec<_> =
+        (1..).zip(changes).map(|(number, change)| delivery(event(number, &image, change))).collect();
+    all[4].event.reason = Some(Reason::Reshared);
+    all
 }
 
 pub(crate) fn delivery(event: Event) -> Delivery {

@@ -55,6 +55,7 @@ fn each_event_is_one_signed_call_in_order() {
         })
     );
     assert_eq!(calls[0].json()["record"]["visibility"], "shared");
+    assert_eq!(calls[4].json()["reason"], "reshared");
 }
 
 /// The verifier of docs/events.md, as it stands there.

@@ -214,6 +214,16 @@ impl Catalogue<'_> {
         self.reads_at_most(6 * calls, "answers to offers", |store| all_there(&store.set_statuses(&asked)));
     }
 
+    /// Whether a project has room for one more image: no more is read than may be owned.
+    fn owners(&self) {
+        for (who, most) in [("p700", 2_000), ("big", 10_000)] {
+            self.reads_at_most(most, "images of a project", |store| {
+                let mut change = store.begin(ImageId::random(), &cause(0)).expect("a change");
+                change.owns_at_least(&project(who), 10_000).expect("a look");
+            });
+        }
+    }
+
     /// What happened to one membership.
     fn histories(&self) {
         let guest = project("guest");
@@ -273,6 +283,7 @@ fn at_a_million_images_every_page_reads_no_more_than_a_few_rows_for_each_it_hold
     catalogue.members();
     catalogue.rounds();
     catalogue.histories();
+    catalogue.owners();
     let seen = catalogue.lists_within(200, "p3", &page("p3"));
     assert!(seen.plan.to_string().contains("$1"), "still planned for each call: {:#}", seen.plan);
 

@@ -180,6 +180,12 @@ const KEYS: &[Key] = &[
     key("limits.members_per_image", "members", "members of one image; -1: no limit"),
     key("limits.properties_per_image", "properties", "properties of one image; -1: no limit"),
     key("limits.tags_per_image", "tags", "tags of one image; -1: no limit"),
+    key(
+        "limits.record_bytes",
+        "bytes",
+        "bytes of one image's attributes, tags and properties; beyond: 413. -1: no limit",
+    ),
+    key("limits.images_per_project", "images", "images that a project owns; beyond: 413. -1: no limit"),
     key("limits.page_default", "images", "images on a page where the client gives no limit"),
     key("limits.page_max", "images", "images on a page at most"),
     key("limits.body_bytes", "bytes", "largest JSON body; beyond: 413"),

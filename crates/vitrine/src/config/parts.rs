@@ -31,6 +31,8 @@ impl Config {
             members_per_image: limit(self.limits.members_per_image),
             properties_per_image: limit(self.limits.properties_per_image),
             tags_per_image: limit(self.limits.tags_per_image),
+            record_bytes: limit(self.limits.record_bytes),
+            images_per_project: limit(self.limits.images_per_project),
             page_default: self.limits.page_default,
             page_max: self.limits.page_max,
         };

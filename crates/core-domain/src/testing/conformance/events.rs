@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Records, keep, random::Random, share, together::at_once};
 use crate::{
-    event::{Cause, Change, Deed, Event},
+    event::{Cause, Change, Deed, Event, Reason},
     image::{Image, ImageId, Visibility},
     member::{Member, MemberStatus},
     outbox::{Backlog, Delivery, Lease},
@@ -102,12 +102,79 @@ pub(super) fn every_change_has_its_event_in_order(records: &dyn Records) {
         assert_eq!(event.cause, cause(*second));
         assert_eq!(event.image, image.id);
         assert_eq!((&event.image_name, &event.owner), (&now.name, &now.owner), "{event:?}");
-        assert_eq!(&event.change, change);
+        assert_eq!((&event.change, event.reason), (change, None));
     }
     assert_eq!(events.len(), expected.len());
     assert!(events.windows(2).all(|pair| pair[0].number < pair[1].number && pair[0].id != pair[1].id));
     let of_p: Vec<Event> = events.iter().filter(|event| is_of(event, "p")).cloned().collect();
     assert_eq!(history(records, image.id, "p"), of_p);
+}
+
+pub(super) fn members_that_end_together_have_each_its_event_with_the_reason(records: &dyn Records) {
+    use MemberStatus::{Accepted, Pending};
+    let (image, other) = (an_image("owner"), an_image("owner"));
+    keep(records, &image);
+    keep(records, &other);
+    // None yet: no event.
+    let end = |tx: &mut dyn crate::store::Tx| tx.end_members(Reason::Reshared);
+    let store = records as &dyn crate::store::Store;
+    store.write(image.id, &cause(1), end).expect("a change");
+    share(records, &image, "q", Accepted, 1);
+    share(records, &image, "r", Pending, 1);
+    share(records, &image, "p", Pending, 2);
+    let stays = share(records, &other, "p", Accepted, 2);
+    let sink = lease(records, "sink", "holder");
+    let again = Member::offered(image.id, project("p"), at(3));
+    let done = store.write(image.id, &cause(3), |tx| {
+        end(tx)?;
+        assert_eq!(tx.member(&project("q"))?, None);
+        tx.insert_member(&again)
+    });
+    done.expect("a change");
+    let events = told(records, &sink);
+    let expected = [
+        (Some(Reason::Reshared), of_member("q", Deed::Delete, Some(Accepted), None, 1)),
+        (Some(Reason::Reshared), of_member("r", Deed::Delete, Some(Pending), None, 1)),
+        (Some(Reason::Reshared), of_member("p", Deed::Delete, Some(Pending), None, 2)),
+        (None, of_member("p", Deed::Create, None, Some(Pending), 3)),
+    ];
+    for (event, (reason, change)) in events.iter().zip(&expected) {
+        assert_eq!((&event.reason, &event.change, &event.cause), (reason, change, &cause(3)));
+        assert_eq!((event.image, &event.owner, &event.image_name), (image.id, &image.owner, &image.name));
+    }
+    assert_eq!(events.len(), expected.len());
+    assert!(events.windows(2).all(|pair| pair[0].number < pair[1].number && pair[0].id != pair[1].id));
+    assert!(events.iter().all(|event| event.id.get_version_num() == 4), "{events:#?}");
+    assert_eq!(history(records, image.id, "q").last(), events.first());
+    assert_eq!(super::membership(records, image.id, &project("p")), Some(again));
+    assert_eq!(super::membership(records, other.id, &project("p")), Some(stays));
+    for name in ["q", "r"] {
+        assert_eq!(super::membership(records, image.id, &project(name)), None);
+    }
+    // What is dropped never was.
+    let mut tx = store.begin(image.id, &cause(4)).expect("a change");
+    end(tx.as_mut()).expect("an end");
+    drop(tx);
+    assert!(super::membership(records, image.id, &project("p")).is_some());
+    assert_eq!(told(records, &sink), []);
+}
+
+pub(super) fn more_members_end_together_than_a_statement_has_parameters(records: &dyn Records) {
+    const MEMBERS: usize = 6_000;
+    let image = an_image("owner");
+    keep(records, &image);
+    let store = records as &dyn crate::store::Store;
+    let add = |tx: &mut dyn crate::store::Tx| {
+        (0..MEMBERS).try_for_each(|number| {
+            tx.insert_member(&Member::offered(image.id, project(&format!("p{number}")), at(1)))
+        })
+    };
+    store.write(image.id, &cause(1), add).expect("members");
+    let sink = lease(records, "sink", "holder");
+    store.write(image.id, &cause(2), |tx| tx.end_members(Reason::Reshared)).expect("their end");
+    assert_eq!(told(records, &sink).len(), MEMBERS);
+    let seen = store.sight(image.id, None, &project("p5999")).expect("a look").expect("the image");
+    assert_eq!(seen.member, None);
 }
 
 fn is_of(event: &Event, member: &str) -> bool {

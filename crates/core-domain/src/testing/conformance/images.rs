@@ -152,6 +152,20 @@ pub(super) fn the_longest_tags_and_values_are_kept(store: &dyn Store) {
     assert_eq!(store.images(&listing).expect("a list"), [image]);
 }
 
+pub(super) fn a_record_as_large_as_allowed_is_kept(store: &dyn Store) {
+    let longest = |letter: &str| letter.repeat(text::MAX_VALUE_BYTES / letter.len());
+    let values = ["x", "é", "\u{20ac}", "🦀"].map(longest);
+    let image = Image {
+        properties: values.into_iter().map(|value| (value.chars().take(255).collect(), value)).collect(),
+        ..an_image("owner")
+    };
+    keep(store, &image);
+    assert_eq!(find(store, image.id), Some(image.clone()));
+    let changed = Image { name: Some("another".to_owned()), ..image };
+    store.write(changed.id, &cause(0), |tx| tx.update_image(&changed)).expect("a change");
+    assert_eq!(find(store, changed.id), Some(changed));
+}
+
 pub(super) fn a_change_sees_what_it_did(store: &dyn Store) {
     let image = full("owner");
     let changed = Image { tags: BTreeSet::new(), name: None, ..image.clone() };
@@ -299,4 +313,32 @@ pub(super) fn an_image_tells_whether_the_caller_is_a_member(store: &dyn Store) {
     };
     assert!(MemberStatus::ALL.iter().all(|status| is_member(Some(status.as_str()))));
     assert!(!is_member(Some("elsewhere")) && !is_member(Some("owner")) && !is_member(None));
+}
+
+pub(super) fn a_project_owns_the_images_that_are_its_own(store: &dyn Store) {
+    let images =
+        [an_image("owner"), an_image("owner"), an_image("other"), Image { owner: None, ..an_image("owner") }];
+    let owned = |name: &str| -> usize {
+        let id = ImageId::random();
+        let at_least =
+            |count| store.write(id, &cause(0), |tx| tx.owns_at_least(&project(name), count)).expect("a look");
+        assert!(at_least(0));
+        let first_not = (1..9).find(|count| !at_least(*count)).expect("an end");
+        assert!((first_not..9).chain([usize::MAX]).all(|count| !at_least(count)));
+        first_not - 1
+    };
+    assert_eq!((owned("owner"), owned("other")), (0, 0));
+    images.iter().for_each(|image| keep(store, image));
+    assert_eq!((owned("owner"), owned("other"), owned("Owner")), (2, 1, 0));
+    let given = Image { owner: Some(project("other")), visibility: Visibility::Private, ..images[0].clone() };
+    store.write(given.id, &cause(0), |tx| tx.update_image(&given)).expect("a change");
+    assert_eq!((owned("owner"), owned("other")), (1, 2));
+    store.write(given.id, &cause(0), |tx| tx.delete_image()).expect("a deletion");
+    assert_eq!((owned("owner"), owned("other")), (1, 1));
+    // A change sees what it did itself.
+    let new = an_image("owner");
+    let mut tx = store.begin(new.id, &cause(0)).expect("a change");
+    tx.insert_image(&new).expect("a new image");
+    assert!(tx.owns_at_least(&project("owner"), 2).expect("a look"));
+    assert!(!tx.owns_at_least(&project("owner"), 3).expect("a look"));
 }

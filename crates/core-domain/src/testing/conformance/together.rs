@@ -16,6 +16,7 @@ use crate::{
     error::{Conflict, Error, Missing},
     image::{Image, ImageId, Visibility},
     limits::Limits,
+    listing::Listing,
     member::{Member, MemberStatus},
     sharing,
     store::{MembersPage, Store, Viewer},
@@ -96,6 +97,83 @@ pub(super) fn the_limit_of_members_is_exact_for_an_image_just_being_made(store: 
             scope.spawn(|| keep(store, &image));
         });
     }
+}
+
+fn images_at_most(images: usize) -> Rules {
+    Rules { limits: Limits { images_per_project: Some(images), ..Limits::default() }, ..Rules::default() }
+}
+
+fn owned(store: &dyn Store, owner: &str) -> Vec<Image> {
+    let owner = project(owner);
+    let listing = Listing { owner: Some(owner.clone()), ..Listing::of(owner, false, 1000) };
+    store.images(&listing).expect("a list")
+}
+
+/// Whether a call that adds an image to a project was done; the only refusal is the limit's.
+fn is_done<T>(added: Result<T, Error>, maximum: usize) -> bool {
+    match added {
+        Ok(_) => true,
+        Err(Error::LimitExceeded(refused)) => {
+            assert_eq!((refused.attempted, refused.maximum), (maximum + 1, maximum));
+            false
+        }
+        Err(other) => unreachable!("{other:?}"),
+    }
+}
+
+/// The owner makes images, an admin makes some for it and gives it others', all at once, until there is no room and beyond;
+/// and what is deleted makes room for as many.
+pub(super) fn the_limit_of_images_is_exact(store: &dyn Store) {
+    let (owner, admin) = (caller("owner", &["member"]), caller("ops", &["admin"]));
+    for maximum in [1, 7] {
+        let rules = images_at_most(maximum);
+        let others: Vec<Image> = (0..THREADS).map(|_| an_image("other")).collect();
+        others.iter().for_each(|image| keep(store, image));
+        let done = |thread: usize| {
+            let cx = |who| Context::now(who, &rules, "req-test");
+            let mine =
+                || catalog::NewImage { owner: Some(Some(project("owner"))), ..catalog::NewImage::default() };
+            let give = [catalog::Edit::Owner(Some(project("owner")))];
+            [
+                is_done(catalog::create(cx(&owner), store, catalog::NewImage::default()), maximum),
+                is_done(catalog::change(cx(&admin), store, others[thread].id, &give), maximum),
+                is_done(catalog::create(cx(&admin), store, mine()), maximum),
+            ]
+        };
+        let added = at_once(THREADS, done).concat().into_iter().filter(|done| *done).count();
+        let kept = owned(store, "owner");
+        assert_eq!((added, kept.len()), (maximum, maximum));
+        let cx = Context::now(&owner, &rules, "req-test");
+        catalog::delete(cx, store, kept[0].id).expect("a deletion");
+        let added = at_once(THREADS, |_| {
+            let cx = Context::now(&owner, &rules, "req-test");
+            is_done(catalog::create(cx, store, catalog::NewImage::default()), maximum)
+        });
+        let kept = owned(store, "owner");
+        assert_eq!((added.into_iter().filter(|done| *done).count(), kept.len()), (1, maximum));
+        kept.iter().for_each(|image| catalog::delete(cx, store, image.id).expect("a deletion"));
+    }
+}
+
+/// Two projects near their limit are given each other's images, back and forth: neither ever owns more than it may, and no
+/// change waits for another that waits for it.
+pub(super) fn images_that_change_hands_at_once_keep_the_limit(store: &dyn Store) {
+    let admin = caller("ops", &["admin"]);
+    let rules = images_at_most(3);
+    let names = ["a", "b"];
+    let images: Vec<Image> = (0..5).map(|number| an_image(names[number % 2])).collect();
+    images.iter().for_each(|image| keep(store, image));
+    at_once(THREADS, |thread| {
+        for turn in 0..20 {
+            let to = names[(thread + turn) % 2];
+            let give = [catalog::Edit::Owner(Some(project(to)))];
+            let cx = Context::now(&admin, &rules, "req-test");
+            let is_given = is_done(catalog::change(cx, store, images[turn % images.len()].id, &give), 3);
+            let count = owned(store, to).len();
+            assert!(count <= 3, "{to} owns {count} after {is_given}");
+        }
+    });
+    assert_eq!(owned(store, "a").len() + owned(store, "b").len(), images.len());
 }
 
 pub(super) fn one_of_many_adding_the_same_project_succeeds(store: &dyn Store) {
@@ -277,7 +355,7 @@ pub(super) fn readers_see_a_change_whole_or_not_at_all(store: &dyn Store) {
             }
             is_over.store(true, Ordering::SeqCst);
         } else {
-            let listing = crate::listing::Listing::of(project("owner"), false, 10);
+            let listing = Listing::of(project("owner"), false, 10);
             while !is_over.load(Ordering::SeqCst) {
                 let seen = find(store, before.id).expect("the image");
                 assert!(seen == before || seen == after, "{seen:?}");

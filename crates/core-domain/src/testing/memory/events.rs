@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::MemoryStore;
 use crate::{
     error::Result,
-    event::{Cause, Change, Event},
+    event::{Cause, Change, Event, Reason},
     image::{Image, ImageId},
     outbox::{Backlog, DeadLetter, Delivery, Lease, Outbox},
     project::ProjectId,
@@ -37,7 +37,7 @@ struct Sink {
 }
 
 impl Events {
-    pub(super) fn keep(&mut self, cause: &Cause, image: &Image, change: Change) {
+    pub(super) fn keep(&mut self, cause: &Cause, image: &Image, reason: Option<Reason>, change: Change) {
         self.last += 1;
         let event = Event {
             id: Uuid::new_v4(),
@@ -46,6 +46,7 @@ impl Events {
             image: image.id,
             image_name: image.name.clone(),
             owner: image.owner.clone(),
+            reason,
             change,
         };
         self.all.insert(event.number, event);
