@@ -72,6 +72,8 @@ fn a_bad_value_is_refused_by_the_name_of_its_key() {
         ("VITRINE_KEYSTONE__TOKEN_CACHE_TTL", "soon", "token_cache_ttl"),
         ("VITRINE_KEYSTONE__TOKEN_FORMATS", "uuid", "token_formats"),
         ("VITRINE_KEYSTONE__CALLS_AT_ONCE", "0", "calls_at_once"),
+        ("VITRINE_KEYSTONE__MAX_TOKEN_LENGTH", "19", "keystone.max_token_length"),
+        ("VITRINE_HTTP__TRUSTED_PROXIES", "10.0.0.0/33", "http.trusted_proxies"),
         ("VITRINE_SHARING__PRIVATE_IMAGES", "perhaps", "private_images"),
         ("VITRINE_LIMITS__MEMBERS_PER_IMAGE", "many", "members_per_image"),
         ("VITRINE_DATABASE__URL", "mysql://127.0.0.1/vitrine", "database.url"),
