@@ -15,7 +15,7 @@ use futures_util::StreamExt;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{app::App, error::ApiError, times::put_off};
+use crate::{app::App, error::ApiError, numbers::within_range, times::put_off};
 
 /// A JSON body, read into what a handler needs of it.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -98,7 +98,7 @@ pub(crate) fn parse<T: FromJson>(media_type: &str, bytes: &[u8]) -> Result<T, Ap
     if bytes.is_empty() {
         return Err(ApiError::Request("Body expected in request.".into()));
     }
-    let body = serde_json::from_slice(bytes)
+    let body = serde_json::from_slice(&within_range(bytes))
         .map_err(|error| ApiError::Request(format!("Malformed JSON in request body: {error}.")))?;
     T::from_json_as(media_type, body)
 }

@@ -13,6 +13,7 @@ mod history;
 mod images;
 mod members;
 mod metrics;
+mod numbers;
 mod openapi;
 mod page;
 mod path;
