@@ -59,7 +59,9 @@ struct ImageBody {
 }
 
 impl From<Image> for ImageBody {
-    fn from(image: Image) -> Self {
+    fn from(mut image: Image) -> Self {
+        // None can be made; should there be one, it does not stand beside the attribute.
+        image.properties.retain(|name, _| !attributes::is_taken(name));
         let this = format!("/v2/images/{}", image.id);
         Self {
             id: Id(image.id),

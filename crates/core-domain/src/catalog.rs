@@ -77,8 +77,14 @@ pub enum Edit {
     ReplaceProperty(String, String),
     /// Without this property, which must be there.
     RemoveProperty(String),
+    /// This property, which must be new.
+    AddNewProperty(String, String),
     /// An attribute that no client may change.
     ReadOnly(String),
+    /// Without this attribute, which every image has.
+    RemoveAttribute(String),
+    /// This attribute, which must be new and which every image has.
+    AddNewAttribute(String),
 }
 
 /// Makes an image record, `queued`.
@@ -236,6 +242,8 @@ fn apply(cx: Context<'_>, edit: &Edit, image: &mut Image) -> Result<()> {
             Err(Error::Conflict(Conflict::Patch(format!("Property {name} does not exist."))))
         }
     };
+    let there_already =
+        |name: &str| Error::Conflict(Conflict::Patch(format!("Property {name} is there already.")));
     match edit {
         Edit::Name(name) => image.name.clone_from(name),
         Edit::Visibility(visibility) => image.visibility = *visibility,
@@ -256,6 +264,14 @@ fn apply(cx: Context<'_>, edit: &Edit, image: &mut Image) -> Result<()> {
         Edit::AddProperty(name, value) => {
             image.properties.insert(name.clone(), value.clone());
         }
+        Edit::AddNewProperty(name, _) if image.properties.contains_key(name) => {
+            return Err(there_already(name));
+        }
+        Edit::AddNewProperty(name, value) => {
+            image.properties.insert(name.clone(), value.clone());
+        }
+        Edit::AddNewAttribute(name) => return Err(there_already(name)),
+        Edit::RemoveAttribute(name) => return Err(Error::Denied(Denied::Required(name.clone()))),
         Edit::ReplaceProperty(name, value) => {
             must_be_there(name, &image.properties)?;
             image.properties.insert(name.clone(), value.clone());

@@ -35,7 +35,11 @@ fn word<T>(result: Result<T>) -> &'static str {
         Err(Error::Denied(Denied::OwnerAnswers(_))) => "the owner cannot answer",
         Err(Error::Denied(Denied::NoOwner(_))) => "nobody owns it",
         Err(Error::Denied(
-            Denied::Protected(_) | Denied::GivingAway | Denied::NoProject | Denied::ReadOnly(_),
+            Denied::Protected(_)
+            | Denied::GivingAway
+            | Denied::NoProject
+            | Denied::ReadOnly(_)
+            | Denied::Required(_),
         )) => "denied",
         Err(Error::Conflict(Conflict::Member(..))) => "member already",
         Err(Error::Conflict(Conflict::Image(_) | Conflict::Patch(_))) => "conflict",
