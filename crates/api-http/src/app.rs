@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     auth::Auth,
+    budget::{Budget, Share},
     error::ApiError,
     metrics::Metrics,
     rate::{Buckets, Rate},
@@ -59,6 +60,8 @@ pub struct App {
     /// them as well.
     seats_for_changes: Arc<Semaphore>,
     waiting: AtomicUsize,
+    /// The memory of lists.
+    budget: Budget,
     pub(crate) rounds: Rounds,
     pub(crate) buckets: Option<Buckets>,
     ping: tokio::sync::Mutex<Option<Ping>>,
@@ -95,6 +98,7 @@ impl App {
     ) -> Self {
         let seats = settings.connections.max(1);
         let rounds = Rounds::start(&store, &rules, &metrics);
+        let budget = Budget::new(metrics.list_memory.clone());
         Self {
             rounds,
             buckets: settings.rate.map(Buckets::new),
@@ -105,6 +109,7 @@ impl App {
             seats: Arc::new(Semaphore::new(seats)),
             seats_for_changes: Arc::new(Semaphore::new((seats - 1).max(1))),
             waiting: AtomicUsize::new(0),
+            budget,
             ping: tokio::sync::Mutex::new(None),
             is_leaving: AtomicBool::new(false),
             settings,
@@ -118,6 +123,26 @@ impl App {
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
         self.run(Access::Read, self.times(), asker, use_case).await
+    }
+
+    /// Takes memory for a list of at most this many bytes, before the records are asked.
+    ///
+    /// # Errors
+    /// None was free in the time in which a connection to the records would have to be.
+    pub(crate) async fn memory(&self, asker: &Auth, bytes: usize) -> Result<Share, ApiError> {
+        let _waits = Waits::among(&self.waiting)?;
+        within(self.times().seat, self.budget.take(asker.caller.project.as_ref(), bytes)).await?
+    }
+
+    /// Runs a use case that only looks and whose answer is held in this memory, which is held as long as it runs: also when
+    /// its client is gone meanwhile.
+    pub(crate) async fn read_into<T: Send + 'static>(
+        &self,
+        memory: Share,
+        asker: Auth,
+        use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
+    ) -> Result<(T, Share), ApiError> {
+        self.read(asker, move |cx, store| use_case(cx, store).map(|done| (done, memory))).await
     }
 
     /// Runs a use case that changes the records.

@@ -4,6 +4,7 @@ mod answer;
 mod app;
 mod auth;
 mod body;
+mod budget;
 mod error;
 #[cfg(fuzzing)]
 #[doc(hidden)]
@@ -11,12 +12,14 @@ pub mod fuzzing;
 mod health;
 mod history;
 mod images;
+mod list_body;
 mod members;
 mod metrics;
 mod numbers;
 mod openapi;
 mod page;
 mod path;
+mod position;
 mod protection;
 mod rate;
 mod request_id;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, Opts, Registry};
 
 /// Counts and times answers, by method, route and status. Cheap to clone; one per process.
 #[derive(Clone, Debug)]
@@ -10,6 +10,8 @@ pub struct Metrics {
     answers: IntCounterVec,
     seconds: HistogramVec,
     rounds: HistogramVec,
+    /// What lists in progress hold.
+    pub(crate) list_memory: IntGauge,
 }
 
 /// From a cached refusal to the deadline.
@@ -39,10 +41,13 @@ impl Metrics {
                 .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]),
             &["call"],
         )?;
+        let list_memory =
+            IntGauge::new("vitrine_list_memory_bytes", "Memory that lists in progress hold, of 64 MiB.")?;
+        registry.register(Box::new(list_memory.clone()))?;
         registry.register(Box::new(rounds.clone()))?;
         registry.register(Box::new(answers.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
-        Ok(Self { answers, seconds, rounds })
+        Ok(Self { answers, seconds, rounds, list_memory })
     }
 
     /// How large the rounds of this kind of call are.

@@ -3,9 +3,10 @@
 
 use core_domain::{
     Caller, Context, Error, Rules,
-    catalog::{self, Edit, NewImage},
+    catalog::{self, Edit, NewImage, Page, Start},
     error::{Conflict, Denied, Missing},
     image::{Image, Visibility},
+    limits::PAGE_BYTES,
     member::{Member, MemberStatus},
     policy::{Action, Policy},
     project::UserId,
@@ -185,7 +186,8 @@ fn a_protected_image_is_deleted_by_nobody() {
 fn a_list_is_opened_by_its_rule_and_filtered_by_that_of_each_image() {
     let (store, image) = world(|image| image.visibility = Visibility::Public);
     let lists = |who: &Caller, rules: &Rules| {
-        catalog::list(cx(who, rules), store.as_ref(), None, Ok).map(|(images, _)| images.len())
+        catalog::list(cx(who, rules), store.as_ref(), Start::Beginning, PAGE_BYTES, Ok)
+            .map(|page| page.images.len())
     };
     let defaults = Rules::default();
     assert_eq!(lists(&caller("other", READER), &defaults).unwrap(), 1);
@@ -205,12 +207,13 @@ fn a_marker_that_is_not_seen_is_nonsense_like_one_that_is_not_there() {
     let (store, image) = world(|_| {});
     let never = an_image("nobody").id;
     let from = |who: &Caller, marker| {
-        catalog::list(cx(who, &rules), store.as_ref(), Some(marker), Ok).map_err(|error| error.to_string())
+        catalog::list(cx(who, &rules), store.as_ref(), Start::Marker(marker), PAGE_BYTES, Ok)
+            .map_err(|error| error.to_string())
     };
     let other = caller("other", READER);
     let told = |id: core_domain::image::ImageId| from(&other, id).unwrap_err().replace(&id.to_string(), "…");
     assert_eq!(told(image.id), told(never));
-    assert_eq!(from(&caller("guest", READER), image.id), Ok((Vec::new(), None)));
+    assert_eq!(from(&caller("guest", READER), image.id), Ok(Page { images: Vec::new(), next: None }));
 }
 
 #[test]

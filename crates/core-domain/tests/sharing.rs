@@ -101,7 +101,7 @@ impl Scene {
     }
 
     fn list(&self, caller: &Caller) -> Result<(Vec<Member>, bool)> {
-        let alone = sharing::list(self.context(caller), self.store.as_ref(), self.image, None, None);
+        let alone = sharing::list(self.context(caller), self.store.as_ref(), self.image, None, None, None);
         let call = round::Call {
             caller: Arc::new(caller.clone()),
             image: self.image,
@@ -461,6 +461,7 @@ fn a_page_ends_where_the_next_begins() {
             scene.image,
             Some(limit),
             marker.as_ref(),
+            None,
         )
         .unwrap();
         let members: Vec<ProjectId> = members.into_iter().map(|member| member.project).collect();

@@ -118,6 +118,7 @@ suite! { $
         memberships_of_images_that_are_not_for_the_list_are_walked_past,
         texts_are_ordered_by_their_bytes_and_none_is_empty,
         a_list_goes_on_after_an_image_that_is_gone,
+        an_order_of_ten_thousand_keys_is_that_of_its_first,
         every_list_agrees_with_the_predicate,
         walking_pages_gives_each_image_once_in_order,
     }
