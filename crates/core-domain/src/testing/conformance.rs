@@ -124,6 +124,7 @@ suite! { $
     }
     rounds {
         many_looks_see_what_each_alone_would,
+        a_look_at_many_members_has_one_more_than_it_may,
         many_statuses_become_what_each_in_turn_would_make_them,
         of_many_answers_for_one_membership_each_has_its_own,
     }
