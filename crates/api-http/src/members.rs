@@ -130,7 +130,8 @@ pub(crate) async fn list(
     let (marker, made) = start(&query)?;
     let image: ImageId = path.image()?;
     let few = if limit.is_none() && marker.is_none() {
-        let memory = app.memory(&asker, memory_of(ROLL_MEMBERS)).await?;
+        // While it is read there is no text yet; written, so few members are no larger than they were.
+        let memory = app.memory(&asker, ROLL_MEMBERS * LARGEST_MEMBER_BYTES).await?;
         app.list_members(asker.clone(), image).await?.map(|members| (members, memory))
     } else {
         None

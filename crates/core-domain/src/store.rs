@@ -268,8 +268,8 @@ pub struct HistoryPage {
     pub limit: usize,
 }
 
-/// How many members of one image [`Store::rolls`] answers with: more than images have unless a limit was raised.
-pub const ROLL_MEMBERS: usize = 256;
+/// How many members of one image [`Store::rolls`] answers with: as many as an image may have unless a limit was raised.
+pub const ROLL_MEMBERS: usize = 128;
 
 /// How often a change is tried when others get in its way.
 pub const ATTEMPTS: usize = 8;
