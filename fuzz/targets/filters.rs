@@ -8,10 +8,10 @@ use api_http::fuzzing;
 use core_domain::{
     Caller,
     caller::{Context, Rules},
-    catalog,
+    catalog::{self, Start},
     image::{Image, ImageId, Visibility},
-    limits::Limits,
-    listing::Listing,
+    limits::{Limits, PAGE_BYTES},
+    listing::{Listing, Position},
     member::{Member, MemberStatus},
     store::Store,
     testing::{
@@ -28,20 +28,34 @@ fuzz_target!(|query: &str| {
     for asking in &*CALLERS {
         let cx = Context { caller: asking, rules: &RULES, now: at(60), request: "req-60" };
         let own = Listing::of(asking.project.clone().expect("in a project"), cx.is_admin(), 3);
-        let Some((marker, asked)) = fuzzing::listing(query, own.clone()) else { return };
-        let link = fuzzing::link(query, marker).expect("it was read before");
-        assert_eq!(fuzzing::listing(&link, own), Some((marker, asked.clone())), "{query:?} became {link:?}");
+        let Some((start, asked)) = fuzzing::listing(query, own.clone()) else { return };
+        let link = fuzzing::link(query, None).expect("it was read before");
+        let first = fuzzing::listing(&link, own.clone());
+        assert_eq!(first, Some((Start::Beginning, asked.clone())), "{query:?} became {link:?}");
+        let at = &image(1);
+        let link = fuzzing::link(query, Some(at)).expect("it was read before");
+        let (position, again) = fuzzing::listing(&link, own).expect("a link of ours is read");
+        assert_eq!(again, asked, "{query:?} became {link:?}");
+        let Start::Position(position) = position else { panic!("{link:?} has no position") };
+        let order = asked.comparator();
+        assert!(!order.is_after(at, &position), "{link:?} is not where it was made");
 
         let Ok(first) = page(cx, query) else { continue };
-        let after =
-            marker.map(|id| Box::new(STORE.image(id, None).expect("memory is there").expect("seen").0));
+        let after = match start {
+            Start::Beginning => None,
+            Start::Position(position) => Some(position),
+            Start::Marker(id) => {
+                let (image, _) = STORE.image(id, None).expect("memory is there").expect("seen");
+                Some(Box::new(Position::from(&image)))
+            }
+        };
         let whole = Listing { after, limit: usize::MAX, ..asked.clone() };
         let whole: Vec<_> =
             STORE.images(&whole).expect("memory is there").iter().map(|image| image.id).collect();
         let (mut listed, mut next) = first;
         assert!(listed.len() <= asked.limit.min(PAGE_MAX), "{} on a page", listed.len());
-        while let Some(marker) = next {
-            let link = fuzzing::link(query, Some(marker)).expect("it was read before");
+        while let Some(last) = next {
+            let link = fuzzing::link(query, Some(&last)).expect("it was read before");
             let (more, after) = page(cx, &link).expect("as good as the first");
             assert!(!more.is_empty() && listed.len() < whole.len(), "a walk without an end");
             listed.extend(more);
@@ -51,13 +65,16 @@ fuzz_target!(|query: &str| {
     }
 });
 
-/// The ids on the page that a query asks for, and where the next one starts.
-fn page(cx: Context<'_>, query: &str) -> core_domain::Result<(Vec<ImageId>, Option<ImageId>)> {
-    let (marker, _) =
+/// The ids on the page that a query asks for, and the image after which the next one starts.
+fn page(cx: Context<'_>, query: &str) -> core_domain::Result<(Vec<ImageId>, Option<Image>)> {
+    let (start, _) =
         fuzzing::listing(query, Listing::of(project("p"), false, 3)).expect("it was read before");
     let fill = |listing| Ok(fuzzing::listing(query, listing).expect("it was read before").1);
-    let (images, next) = catalog::list(cx, &*STORE, marker, fill)?;
-    Ok((images.iter().map(|image| image.id).collect(), next))
+    let page = catalog::list(cx, &*STORE, start, PAGE_BYTES, fill)?;
+    let last = page
+        .next
+        .map(|next| STORE.image(next.marker, None).expect("memory is there").expect("it was there").0);
+    Ok((page.images.iter().map(|image| image.id).collect(), last))
 }
 
 static CALLERS: LazyLock<[Caller; 2]> = LazyLock::new(|| {

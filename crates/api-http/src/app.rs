@@ -22,6 +22,7 @@ use tokio::{
 
 use crate::{
     auth::Auth,
+    budget::{Budget, Share},
     client_address::TrustedProxies,
     edge::{BodyBuffer, Connections, Edge},
     error::ApiError,
@@ -67,6 +68,8 @@ pub struct App {
     waiting: AtomicUsize,
     pub(crate) connections: Arc<Connections>,
     pub(crate) bodies: Arc<BodyBuffer>,
+    /// The memory of lists.
+    budget: Budget,
     pub(crate) rounds: Rounds,
     pub(crate) buckets: Option<Buckets>,
     ping: tokio::sync::Mutex<Option<Ping>>,
@@ -104,6 +107,7 @@ impl App {
         let seats = settings.connections.max(1);
         let rounds = Rounds::start(&store, &rules, &metrics);
         let connections = Connections::new(settings.edge.max_connections, metrics.edge.clone());
+        let budget = Budget::new(metrics.list_memory.clone());
         Self {
             connections: Arc::new(connections),
             bodies: BodyBuffer::new(settings.edge.body_buffer_bytes),
@@ -116,6 +120,7 @@ impl App {
             seats: Arc::new(Semaphore::new(seats)),
             seats_for_changes: Arc::new(Semaphore::new((seats - 1).max(1))),
             waiting: AtomicUsize::new(0),
+            budget,
             ping: tokio::sync::Mutex::new(None),
             is_leaving: AtomicBool::new(false),
             settings,
@@ -129,6 +134,26 @@ impl App {
         use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
     ) -> Result<T, ApiError> {
         self.run(Access::Read, self.times(), asker, use_case).await
+    }
+
+    /// Takes memory for a list of at most this many bytes, before the records are asked.
+    ///
+    /// # Errors
+    /// None was free in the time in which a connection to the records would have to be.
+    pub(crate) async fn memory(&self, asker: &Auth, bytes: usize) -> Result<Share, ApiError> {
+        let _waits = Waits::among(&self.waiting)?;
+        within(self.times().seat, self.budget.take(asker.caller.project.as_ref(), bytes)).await?
+    }
+
+    /// Runs a use case that only looks and whose answer is held in this memory, which is held as long as it runs: also when
+    /// its client is gone meanwhile.
+    pub(crate) async fn read_into<T: Send + 'static>(
+        &self,
+        memory: Share,
+        asker: Auth,
+        use_case: impl FnOnce(Context<'_>, &dyn Store) -> core_domain::Result<T> + Send + 'static,
+    ) -> Result<(T, Share), ApiError> {
+        self.read(asker, move |cx, store| use_case(cx, store).map(|done| (done, memory))).await
     }
 
     /// Runs a use case that changes the records.

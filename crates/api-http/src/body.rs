@@ -20,6 +20,7 @@ use crate::{
     auth::Auth,
     edge::{BodyRoom, Handle},
     error::ApiError,
+    numbers::within_range,
     times::put_off,
 };
 
@@ -111,7 +112,7 @@ pub(crate) fn parse<T: FromJson>(media_type: &str, bytes: &[u8]) -> Result<T, Ap
     if bytes.is_empty() {
         return Err(ApiError::Request("Body expected in request.".into()));
     }
-    let body = serde_json::from_slice(bytes)
+    let body = serde_json::from_slice(&within_range(bytes))
         .map_err(|error| ApiError::Request(format!("Malformed JSON in request body: {error}.")))?;
     T::from_json_as(media_type, body)
 }

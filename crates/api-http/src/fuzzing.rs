@@ -1,6 +1,10 @@
 //! The readers of bodies and queries, for `fuzz/`: they are private, and what they read is nobody else's.
 
-use core_domain::{catalog::Edit, image::ImageId, listing::Listing};
+use core_domain::{
+    catalog::{Edit, Start},
+    image::Image,
+    listing::{Listing, Position},
+};
 
 use crate::{
     body::{self, FromJson, PATCH_TYPES},
@@ -8,6 +12,7 @@ use crate::{
     images,
     members::{NewMember, NewStatus},
     page::Query,
+    position,
 };
 
 /// Reads `POST …/members`.
@@ -35,29 +40,44 @@ pub fn draft_patch(bytes: &[u8]) -> Option<Vec<Edit>> {
     read::<images::Patch>(PATCH_TYPES[1], bytes).map(|patch| patch.0)
 }
 
-/// Reads the query of `GET /v2/images` into `listing`, besides the image to start after; `None` if it is refused.
-pub fn listing(query: &str, listing: Listing) -> Option<(Option<ImageId>, Listing)> {
+/// Reads the query of `GET /v2/images` into `listing`, besides where to start; `None` if it is refused.
+pub fn listing(query: &str, listing: Listing) -> Option<(Start, Listing)> {
     let query = says_why(Query::parse(query))?;
     let asked = says_why(images::query::Asked::of(&query))?;
-    Some((asked.marker(), asked.fill(listing)))
+    Some((asked.start(), asked.fill(listing)))
 }
 
-/// The query of the link to the page after `marker`, or to the first one; `None` if the query is refused. Every
-/// parameter but the marker reads back the same.
-pub fn link(query: &str, marker: Option<ImageId>) -> Option<String> {
+/// The query of the link to the page after `last`, or to the first one; `None` if the query is refused. Every parameter but
+/// the marker and its position reads back the same.
+pub fn link(query: &str, last: Option<&Image>) -> Option<String> {
     let query = says_why(Query::parse(query))?;
-    let marker = marker.map(|marker| marker.to_string());
-    let link = query.link("", marker.as_deref());
+    let asked = says_why(images::query::Asked::of(&query))?;
+    let place =
+        last.map(|last| (last.id.to_string(), position::of_image(&Position::from(last), &asked.order())));
+    let link = match &place {
+        Some((marker, position)) => query.next("", marker, Some(position)),
+        None => query.first(""),
+    };
     let link = link.strip_prefix('?').unwrap_or(&link);
     match Query::parse(link) {
         Ok(again) => {
-            let kept = query.iter().filter(|(name, _)| *name != "marker");
-            let marked = marker.as_deref().map(|marker| ("marker", marker));
-            assert!(again.iter().eq(kept.chain(marked)), "became {link:?}");
+            let kept =
+                query.iter().filter(|(name, _)| !matches!(*name, "marker" | position::MARKER_POSITION));
+            let place = place.iter().flat_map(|(marker, position)| {
+                [("marker", marker.as_str()), (position::MARKER_POSITION, position.as_str())]
+            });
+            assert!(again.iter().eq(kept.chain(place)), "became {link:?}");
         }
         Err(error) => panic!("became {link:?}: {error}"),
     }
     Some(link.to_owned())
+}
+
+/// The JSON of an image in a list.
+pub fn json(image: Image) -> Vec<u8> {
+    let mut json = Vec::new();
+    crate::list_body::Item::write(image, &mut json).expect("it can be said in JSON");
+    json
 }
 
 fn read<T: FromJson>(media_type: &str, bytes: &[u8]) -> Option<T> {

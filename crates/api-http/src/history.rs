@@ -2,17 +2,21 @@
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use core_domain::{
-    event::{Change, Event, Reason},
+    event::{Cause, Change, Event, Reason},
+    limits::{HISTORY_PAGE, Limits},
     member::MemberStatus,
     sharing,
+    text::MAX_CHARS,
 };
 use serde::Serialize;
 
 use crate::{
     app::App,
     auth::Auth,
-    body::{Time, ok},
+    body::Time,
+    budget::OVERHEAD_BYTES,
     error::ApiError,
+    list_body::{self, Item},
     page::{self, Query},
     path::MemberPath,
 };
@@ -57,9 +61,31 @@ impl<'a> From<&'a Event> for Entry<'a> {
     }
 }
 
+impl Item for Event {
+    fn memory_bytes(&self) -> usize {
+        let Cause { user, project, request, .. } = &self.cause;
+        let member = match &self.change {
+            Change::Member { project, .. } => project.as_str().len(),
+            Change::Image { image, .. } => image.memory_bytes(),
+        };
+        let ids = [project, &self.owner].into_iter().flatten().map(|id| id.as_str().len()).sum::<usize>();
+        let name = self.image_name.as_ref().map_or(0, String::len);
+        ENTRY_BYTES + user.as_str().len() + request.len() + member + ids + name
+    }
+
+    fn write(self, json: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(json, &Entry::from(&self))
+    }
+}
+
+/// What an entry takes in memory beside its texts, at most; and with them: the ids of four projects and users and the name of
+/// an image, each of at most four bytes a character.
+const ENTRY_BYTES: usize = size_of::<Event>() + 6 * 32;
+const LARGEST_ENTRY_BYTES: usize = ENTRY_BYTES + 5 * 4 * MAX_CHARS;
+
+/// What comes after the entries of a page.
 #[derive(Serialize)]
-struct HistoryBody<'a> {
-    history: Vec<Entry<'a>>,
+struct AfterHistory {
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
@@ -78,10 +104,14 @@ pub(crate) async fn show(
     let history = move |cx: core_domain::Context<'_>, store: &dyn core_domain::store::Store| {
         sharing::history(cx, store, image, &project, after, limit)
     };
-    let (events, more) = app.read(asker, history).await?;
+    let Limits { page_default, page_max, .. } = app.rules.limits;
+    let most = limit.unwrap_or(page_default).min(page_max).min(HISTORY_PAGE) + 1;
+    let memory = app.memory(&asker, OVERHEAD_BYTES + most * LARGEST_ENTRY_BYTES).await?;
+    let ((events, more), memory) = app.read_into(memory, asker, history).await?;
+    // A number is a position: it need not be that of an entry that is there.
     let next =
-        events.last().filter(|_| more).map(|last| query.link(request.path(), Some(&last.number.to_string())));
-    ok(&HistoryBody { history: events.iter().map(Entry::from).collect(), next })
+        events.last().filter(|_| more).map(|last| query.next(request.path(), &last.number.to_string(), None));
+    list_body::list("history", events, &AfterHistory { next }, memory)
 }
 
 /// The number of an entry.

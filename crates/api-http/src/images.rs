@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use core_domain::{
     catalog::{self, NewImage},
     image::Image,
+    limits::PAGE_BYTES,
     project::ProjectId,
 };
 use serde::Serialize;
@@ -22,10 +23,12 @@ use crate::{
     app::App,
     auth::Auth,
     body::{self, Body, Id, Time, ok},
+    budget::IMAGES_BYTES,
     error::ApiError,
+    list_body::{self, Item},
     page::Query,
     path::ImagePath,
-    versions,
+    position, versions,
 };
 
 /// An image on the wire. What only its data could tell is null as long as there is none.
@@ -59,7 +62,9 @@ struct ImageBody {
 }
 
 impl From<Image> for ImageBody {
-    fn from(image: Image) -> Self {
+    fn from(mut image: Image) -> Self {
+        // None can be made; should there be one, it does not stand beside the attribute.
+        image.properties.retain(|name, _| !attributes::is_taken(name));
         let this = format!("/v2/images/{}", image.id);
         Self {
             id: Id(image.id),
@@ -89,14 +94,27 @@ impl From<Image> for ImageBody {
     }
 }
 
+impl Item for Image {
+    fn memory_bytes(&self) -> usize {
+        Self::memory_bytes(self)
+    }
+
+    fn write(self, json: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(json, &ImageBody::from(self))
+    }
+}
+
+/// What comes after the images of a page.
 #[derive(Serialize)]
-struct ImagesBody {
-    images: Vec<ImageBody>,
+struct AfterImages {
     first: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
     schema: &'static str,
 }
+
+/// Where the list is.
+const PATH: &str = "/v2/images";
 
 /// `GET /v2/images`
 pub(crate) async fn list(
@@ -106,18 +124,20 @@ pub(crate) async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let query = Query::of(&request)?;
     let asked = query::Asked::of(&query)?;
-    let (images, next) = app
-        .read(asker, move |cx, store| {
-            catalog::list(cx, store, asked.marker(), |listing| Ok(asked.fill(listing)))
+    let order = asked.order();
+    let memory = app.memory(&asker, PAGE_BYTES).await?;
+    let (page, memory) = app
+        .read_into(memory, asker, move |cx, store| {
+            let start = asked.start();
+            catalog::list(cx, store, start, IMAGES_BYTES, |listing| Ok(asked.fill(listing)))
         })
         .await?;
-    let link = |marker: Option<&str>| query.link("/v2/images", marker);
-    ok(&ImagesBody {
-        images: images.into_iter().map(ImageBody::from).collect(),
-        first: link(None),
-        next: next.map(|id| link(Some(&id.to_string()))),
-        schema: "/v2/schemas/images",
-    })
+    let next = page.next.map(|next| {
+        let position = next.position.map(|position| position::of_image(&position, &order));
+        query.next(PATH, &next.marker.to_string(), position.as_deref())
+    });
+    let after = AfterImages { first: query.first(PATH), next, schema: "/v2/schemas/images" };
+    list_body::list("images", page.images, &after, memory)
 }
 
 /// `POST /v2/images`

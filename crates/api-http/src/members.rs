@@ -1,12 +1,16 @@
 //! The five member calls.
 
 use actix_web::{HttpRequest, HttpResponse, web};
+use chrono::{DateTime, Utc};
 use core_domain::{
     Error,
     image::ImageId,
+    limits::MEMBERS_PAGE,
     member::{Member, MemberStatus},
     project::ProjectId,
     sharing,
+    store::ROLL_MEMBERS,
+    text::MAX_CHARS,
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -15,9 +19,12 @@ use crate::{
     app::App,
     auth::Auth,
     body::{Body, FromJson, Id, Time, ok},
+    budget::OVERHEAD_BYTES,
     error::ApiError,
+    list_body::{self, Item},
     page::{self, Query},
     path::{ImagePath, MemberPath},
+    position::{self, MARKER_POSITION},
 };
 
 /// A membership on the wire; the keys in the order of the API.
@@ -44,9 +51,23 @@ impl<'a> From<&'a Member> for MemberBody<'a> {
     }
 }
 
+impl Item for Member {
+    fn memory_bytes(&self) -> usize {
+        MEMBER_BYTES + self.project.as_str().len()
+    }
+
+    fn write(self, json: &mut Vec<u8>) -> serde_json::Result<()> {
+        serde_json::to_writer(json, &MemberBody::from(&self))
+    }
+}
+
+/// What a membership takes in memory beside its project's id, at most; an id has at most four bytes a character.
+const MEMBER_BYTES: usize = size_of::<Member>() + 32;
+const LARGEST_MEMBER_BYTES: usize = MEMBER_BYTES + 4 * MAX_CHARS;
+
+/// What comes after the members of a page.
 #[derive(Serialize)]
-struct MembersBody<'a> {
-    members: Vec<MemberBody<'a>>,
+struct AfterMembers {
     schema: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -106,24 +127,51 @@ pub(crate) async fn list(
 ) -> Result<HttpResponse, ApiError> {
     let query = Query::of(&request)?;
     let limit = page::limit(&query)?;
+    let (marker, made) = start(&query)?;
+    let image: ImageId = path.image()?;
+    let few = if limit.is_none() && marker.is_none() {
+        // While it is read there is no text yet; written, so few members are no larger than they were.
+        let memory = app.memory(&asker, ROLL_MEMBERS * LARGEST_MEMBER_BYTES).await?;
+        app.list_members(asker.clone(), image).await?.map(|members| (members, memory))
+    } else {
+        None
+    };
+    let ((members, more), memory) = match few {
+        Some((members, memory)) => ((members, false), memory),
+        None => {
+            let most = limit.unwrap_or(usize::MAX).min(MEMBERS_PAGE) + 1;
+            let memory = app.memory(&asker, memory_of(most)).await?;
+            app.read_into(memory, asker, move |cx, store| {
+                sharing::list(cx, store, image, limit, marker.as_ref(), made)
+            })
+            .await?
+        }
+    };
+    let next = members.last().filter(|_| more).map(|last| {
+        let position = position::of_member(&last.project, last.created_at);
+        query.next(&format!("/v2/images/{image}/members"), last.project.as_str(), Some(&position))
+    });
+    list_body::list("members", members, &AfterMembers { schema: "/v2/schemas/members", next }, memory)
+}
+
+/// What a list of so many members takes in memory, at most.
+fn memory_of(members: usize) -> usize {
+    OVERHEAD_BYTES + members * LARGEST_MEMBER_BYTES
+}
+
+/// The member to start after, and when its membership was made, where the position says so. A position counts beside the
+/// marker that it was given for, and alone.
+fn start(query: &Query) -> Result<(Option<ProjectId>, Option<DateTime<Utc>>), ApiError> {
     let marker = query.last("marker").map(|marker| {
         ProjectId::parse(marker).map_err(|_| Error::invalid("The marker must be the id of a member."))
     });
     let marker = marker.transpose()?;
-    let image: ImageId = path.image()?;
-    let (members, more) = if limit.is_none() && marker.is_none() {
-        (app.list_members(asker, image).await?, false)
-    } else {
-        app.read(asker, move |cx, store| sharing::list(cx, store, image, limit, marker.as_ref())).await?
-    };
-    let next = members
-        .last()
-        .filter(|_| more)
-        .map(|last| query.link(&format!("/v2/images/{image}/members"), Some(last.project.as_str())));
-    ok(&MembersBody {
-        members: members.iter().map(MemberBody::from).collect(),
-        schema: "/v2/schemas/members",
-        next,
+    let position = query.last(MARKER_POSITION).map(position::to_member).transpose()?;
+    Ok(match position {
+        Some((project, made)) if marker.as_ref().is_none_or(|marker| *marker == project) => {
+            (Some(project), Some(made))
+        }
+        Some(_) | None => (marker, None),
     })
 }
 

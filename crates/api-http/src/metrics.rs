@@ -11,6 +11,8 @@ pub struct Metrics {
     seconds: HistogramVec,
     rounds: HistogramVec,
     pub(crate) edge: EdgeMetrics,
+    /// What lists in progress hold.
+    pub(crate) list_memory: IntGauge,
 }
 
 /// From a cached refusal to the deadline.
@@ -40,10 +42,13 @@ impl Metrics {
                 .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]),
             &["call"],
         )?;
+        let list_memory =
+            IntGauge::new("vitrine_list_memory_bytes", "Memory that lists in progress hold, of 64 MiB.")?;
+        registry.register(Box::new(list_memory.clone()))?;
         registry.register(Box::new(rounds.clone()))?;
         registry.register(Box::new(answers.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
-        Ok(Self { answers, seconds, rounds, edge: EdgeMetrics::new(registry)? })
+        Ok(Self { answers, seconds, rounds, edge: EdgeMetrics::new(registry)?, list_memory })
     }
 
     /// How large the rounds of this kind of call are.

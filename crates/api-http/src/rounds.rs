@@ -70,12 +70,16 @@ impl App {
         .await
     }
 
-    /// [`sharing::list`] of all members.
-    pub(crate) async fn list_members(&self, asker: Auth, image: ImageId) -> Result<Vec<Member>, ApiError> {
-        self.look(&self.rounds.rolls, asker, image, (), |cx, store, image, ()| {
-            sharing::list(cx, store, image, None, None).map(|(members, _)| members)
-        })
-        .await
+    /// [`sharing::list`] of all members; `None`: this call is to be made alone, as for an image of more members than a round
+    /// lists.
+    pub(crate) async fn list_members(
+        &self,
+        asker: Auth,
+        image: ImageId,
+    ) -> Result<Option<Vec<Member>>, ApiError> {
+        let times = self.times();
+        let call = Call::now(Arc::clone(&asker.caller), &self.rules, Arc::clone(&asker.request), image, ());
+        Ok(within(times.answer, self.rounds.rolls.join(call)).await??.transpose()?)
     }
 
     /// [`catalog::show`]

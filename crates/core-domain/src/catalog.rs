@@ -7,7 +7,7 @@ use crate::{
     error::{Conflict, Denied, Error, Missing, Result},
     image::{CONTAINER_FORMATS, DISK_FORMATS, Image, ImageAccess, ImageId, ImageStatus, Visibility},
     limits::{self, Limits},
-    listing::Listing,
+    listing::{Listing, Position},
     policy::Action,
     project::ProjectId,
     store::{Store, Tx},
@@ -77,8 +77,45 @@ pub enum Edit {
     ReplaceProperty(String, String),
     /// Without this property, which must be there.
     RemoveProperty(String),
+    /// This property, which must be new.
+    AddNewProperty(String, String),
     /// An attribute that no client may change.
     ReadOnly(String),
+    /// Without this attribute, which every image has.
+    RemoveAttribute(String),
+    /// This attribute, which must be new and which every image has.
+    AddNewAttribute(String),
+}
+
+/// Where a list starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// At its beginning.
+    Beginning,
+    /// After this image, which the caller must see.
+    Marker(ImageId),
+    /// After this position, whatever has become of the image that was there. A position gives no right: it only chooses
+    /// where the list of what the caller may see starts.
+    Position(Box<Position>),
+}
+
+/// A page of images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The images.
+    pub images: Vec<Image>,
+    /// Where the next page starts, if more follow.
+    pub next: Option<Next>,
+}
+
+/// Where the next page starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Next {
+    /// The last image of this page.
+    pub marker: ImageId,
+    /// Its position. `None` where a policy of one's own keeps the image from the caller: then its attributes are not for the
+    /// caller either.
+    pub position: Option<Position>,
 }
 
 /// Makes an image record, `queued`.
@@ -141,41 +178,67 @@ pub(crate) fn shown(cx: Context<'_>, id: ImageId, found: Option<(Image, bool)>) 
     if may_get(cx, &access) { Ok(image) } else { Err(unseen(id)) }
 }
 
-/// A page of the images that a caller lists, and the id to continue after if there are more.
+/// A page of the images that a caller lists.
 ///
-/// `ask` makes the listing of the caller's project and rights; `marker` is the image to start after.
+/// `ask` makes the listing of the caller's project and rights; `start` is where the page starts. A page that would take more
+/// than `bytes` of memory ends early, but not before its first image.
 ///
 /// # Errors
-/// A caller without a project; `get_images` refused; a marker that the caller does not see.
+/// A caller without a project; `get_images` refused; too many filters; a marker that the caller does not see.
 pub fn list(
     cx: Context<'_>,
     store: &dyn Store,
-    marker: Option<ImageId>,
+    start: Start,
+    bytes: usize,
     ask: impl FnOnce(Listing) -> Result<Listing>,
-) -> Result<(Vec<Image>, Option<ImageId>)> {
+) -> Result<Page> {
     let project = cx.caller.project.clone().ok_or(Error::Denied(Denied::NoProject))?;
     if !cx.rules.policy.allows_in_own_project(Action::GetImages, cx.caller) {
         return Err(Error::Denied(Denied::Policy(Action::GetImages)));
     }
     let mut listing = ask(Listing::of(project, cx.is_admin(), cx.rules.limits.page_default))?;
+    listing.check()?;
     listing.limit = listing.limit.min(cx.rules.limits.page_max);
-    if let Some(marker) = marker {
+    listing.after = match start {
+        Start::Beginning => None,
+        Start::Position(position) => Some(position),
         // One answer for a marker that is not there and one that is not the caller's to see. Being seen is enough: what
         // only a policy of one's own keeps off the page may be where the page before ended.
-        let found = store.image(marker, cx.caller.project.as_ref())?;
-        let (image, _) =
-            found.filter(|(image, is_member)| sees(cx, &image.access(), *is_member)).ok_or_else(|| {
-                Error::invalid(format!("The marker {marker} is not an image that you can see."))
-            })?;
-        listing.after = Some(Box::new(image));
-    }
-    let mut images = if listing.limit == 0 { Vec::new() } else { store.images(&listing)? };
-    let more = images.len() > listing.limit;
-    images.truncate(listing.limit);
+        Start::Marker(marker) => {
+            let found = store.image(marker, cx.caller.project.as_ref())?;
+            let (image, _) =
+                found.filter(|(image, is_member)| sees(cx, &image.access(), *is_member)).ok_or_else(
+                    || Error::invalid(format!("The marker {marker} is not an image that you can see.")),
+                )?;
+            Some(Box::new(Position::from(&image)))
+        }
+    };
+    let is_empty = listing.limit == 0 || listing.matches_nothing;
+    let mut images = if is_empty { Vec::new() } else { store.images(&listing)? };
+    let fitting = fitting(&images, listing.limit, bytes);
+    let more = images.len() > fitting;
+    images.truncate(fitting);
     // The page goes on after the last image looked at, listed or not: a policy of one's own must not cut a list short.
-    let next = images.last().filter(|_| more).map(|image| image.id);
+    let next = images.last().filter(|_| more).map(|last| Next {
+        marker: last.id,
+        position: may_get(cx, &last.access()).then(|| Position::from(last)),
+    });
     images.retain(|image| may_get(cx, &image.access()));
-    Ok((images, next))
+    Ok(Page { images, next })
+}
+
+/// How many of these images a page holds: at most `limit`, and after the first no more than take `bytes` of memory.
+fn fitting(images: &[Image], limit: usize, bytes: usize) -> usize {
+    let mut taken = 0;
+    images
+        .iter()
+        .take(limit)
+        .enumerate()
+        .take_while(|(place, image)| {
+            taken += image.memory_bytes();
+            *place == 0 || taken <= bytes
+        })
+        .count()
 }
 
 /// Changes an image; `updated_at` becomes now.
@@ -251,6 +314,8 @@ fn apply(cx: Context<'_>, edit: &Edit, image: &mut Image) -> Result<()> {
             Err(Error::Conflict(Conflict::Patch(format!("Property {name} does not exist."))))
         }
     };
+    let there_already =
+        |name: &str| Error::Conflict(Conflict::Patch(format!("Property {name} is there already.")));
     match edit {
         Edit::Name(name) => image.name.clone_from(name),
         Edit::Visibility(visibility) => image.visibility = *visibility,
@@ -271,6 +336,14 @@ fn apply(cx: Context<'_>, edit: &Edit, image: &mut Image) -> Result<()> {
         Edit::AddProperty(name, value) => {
             image.properties.insert(name.clone(), value.clone());
         }
+        Edit::AddNewProperty(name, _) if image.properties.contains_key(name) => {
+            return Err(there_already(name));
+        }
+        Edit::AddNewProperty(name, value) => {
+            image.properties.insert(name.clone(), value.clone());
+        }
+        Edit::AddNewAttribute(name) => return Err(there_already(name)),
+        Edit::RemoveAttribute(name) => return Err(Error::Denied(Denied::Required(name.clone()))),
         Edit::ReplaceProperty(name, value) => {
             must_be_there(name, &image.properties)?;
             image.properties.insert(name.clone(), value.clone());

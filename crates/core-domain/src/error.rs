@@ -97,6 +97,8 @@ pub enum Denied {
     NoProject,
     /// The attribute cannot be written by a client.
     ReadOnly(String),
+    /// Every image has the attribute; it cannot be removed.
+    Required(String),
 }
 
 impl fmt::Display for Denied {
@@ -123,6 +125,10 @@ impl fmt::Display for Denied {
             ),
             Self::NoProject => f.write_str("This call needs a token that is scoped to a project."),
             Self::ReadOnly(attribute) => write!(f, "Attribute \"{attribute}\" is read-only."),
+            Self::Required(attribute) => write!(
+                f,
+                "Attribute \"{attribute}\" is part of every image and cannot be removed: replace its value instead."
+            ),
         }
     }
 }

@@ -124,7 +124,21 @@ impl Image {
             .map(str::len)
             .sum()
     }
+
+    /// What the record takes in memory, in bytes, at most: its texts, each with what allocating it costs, and the rest of
+    /// it. This is what budgets of memory count.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let texts = 4 + self.tags.len() + 2 * self.properties.len();
+        let nodes = usize::from(!self.tags.is_empty()) + usize::from(!self.properties.is_empty());
+        size_of::<Self>() + self.record_bytes() + texts * BYTES_OF_A_TEXT + nodes * BYTES_OF_A_NODE
+    }
 }
+
+/// What a text costs beside its bytes: its place in a node that may be half empty, and what its allocation is rounded up by.
+const BYTES_OF_A_TEXT: usize = 64;
+/// What the first node of a map or a set costs, however few it holds.
+const BYTES_OF_A_NODE: usize = 640;
 
 /// Formats an image's container may have: the defaults of Glance 33.
 pub const CONTAINER_FORMATS: [&str; 8] = ["ami", "ari", "aki", "bare", "ovf", "ova", "docker", "compressed"];

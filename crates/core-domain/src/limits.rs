@@ -43,6 +43,12 @@ impl Default for Limits {
 pub fn keep_growth(what: &'static str, before: usize, after: usize, maximum: Option<usize>) -> Result<()> {
     if after > before { keep(what, after, maximum) } else { Ok(()) }
 }
+/// The largest page of images in bytes of memory. A page that would be larger ends early, and says that more follow.
+pub const PAGE_BYTES: usize = 4 << 20;
+/// The largest number of members that one answer lists, whatever `limit` says and however many an image has.
+pub const MEMBERS_PAGE: usize = 10_000;
+/// The largest number of entries of a history that one answer lists, whatever `page_max` says.
+pub const HISTORY_PAGE: usize = 2_000;
 
 /// Refuses `attempted` things where at most `maximum` are allowed; `what` in the plural, for the message.
 ///

@@ -18,7 +18,7 @@ use crate::{
     permit::Permit,
     project::ProjectId,
     sharing,
-    store::{SightOf, StatusChange, Store, Viewer},
+    store::{ROLL_MEMBERS, SightOf, StatusChange, Store, Viewer},
 };
 
 /// What became of a call in a round; `None`: it is to be made alone.
@@ -77,7 +77,8 @@ pub fn show_member(rules: &Rules, store: &dyn Store, calls: &[Call<ProjectId>]) 
     })
 }
 
-/// [`sharing::list`] of all members, for each of these; the outcomes in their order.
+/// [`sharing::list`] of all members, for each of these; the outcomes in their order. A list of more than [`ROLL_MEMBERS`] is
+/// to be made alone.
 pub fn list_members(rules: &Rules, store: &dyn Store, calls: &[Call<()>]) -> Vec<Outcome<Vec<Member>>> {
     let asked: Vec<_> = calls
         .iter()
@@ -88,7 +89,10 @@ pub fn list_members(rules: &Rules, store: &dyn Store, calls: &[Call<()>]) -> Vec
             )
         })
         .collect();
-    judged(calls, store.rolls(&asked), |call, roll| sharing::listed(call.context(rules), call.image, roll))
+    let judge = |call: &Call<()>, roll| sharing::listed(call.context(rules), call.image, roll);
+    let is_whole =
+        |listed: &Result<Vec<Member>>| !matches!(listed, Ok(members) if members.len() > ROLL_MEMBERS);
+    judged(calls, store.rolls(&asked), judge).into_iter().map(|outcome| outcome.filter(is_whole)).collect()
 }
 
 /// [`catalog::show`] for each of these; the outcomes in their order.

@@ -3,6 +3,8 @@
 //! Every use case decides in one order (sharing API, section 2): *see* the image, else it is not there; *fit* the call
 //! to it: only shared images have members; *may* the caller, by policy; then *do*.
 
+use chrono::{DateTime, Utc};
+
 use crate::{
     caller::{Context, PrivateImages},
     error::{Conflict, Denied, Error, Missing, Result},
@@ -52,7 +54,11 @@ pub fn add(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Project
 }
 
 /// The members of an image that the caller sees: all for its owner and for admins, its own membership otherwise.
-/// `limit` and `marker`, a member's project, make a page of it; the second answer says whether more follow.
+/// `limit` and `marker`, a member's project, make a page of it; the second answer says whether more follow. A page has at
+/// most [`limits::MEMBERS_PAGE`] members.
+///
+/// `made` says when the marker's membership was made, if the caller knows: then that membership may be gone meanwhile. It
+/// gives no right, it only chooses where the list of what the caller may see starts.
 ///
 /// # Errors
 /// Unseen image; an image that is neither shared nor private and the caller's to manage; no `get_members`; a marker that is not on the list.
@@ -62,10 +68,12 @@ pub fn list(
     image: ImageId,
     limit: Option<usize>,
     marker: Option<&ProjectId>,
+    made: Option<DateTime<Utc>>,
 ) -> Result<(Vec<Member>, bool)> {
-    let after = match marker {
-        None => None,
-        Some(marker) => {
+    let after = match (marker, made) {
+        (None, _) => None,
+        (Some(marker), Some(made)) => Some((made, marker.clone())),
+        (Some(marker), None) => {
             let sight =
                 store.sight(image, cx.caller.project.as_ref(), marker)?.ok_or_else(|| unseen(image))?;
             may_list(cx, image, &sight.image, sight.is_member)?;
@@ -77,12 +85,11 @@ pub fn list(
         }
     };
     let viewer = Viewer { project: cx.caller.project.as_ref(), admin: cx.is_admin() };
-    let page = MembersPage { after, limit: limit.map(|limit| limit.saturating_add(1)) };
+    let limit = limit.unwrap_or(usize::MAX).min(limits::MEMBERS_PAGE);
+    let page = MembersPage { after, limit: Some(limit + 1) };
     let mut members = listed(cx, image, store.members(image, viewer, &page)?)?;
-    let more = limit.is_some_and(|limit| members.len() > limit);
-    if let Some(limit) = limit {
-        members.truncate(limit);
-    }
+    let more = members.len() > limit;
+    members.truncate(limit);
     Ok((members, more))
 }
 
@@ -204,6 +211,7 @@ pub fn history(
     limit: Option<usize>,
 ) -> Result<(Vec<Event>, bool)> {
     let limit = limit.unwrap_or(cx.rules.limits.page_default).min(cx.rules.limits.page_max);
+    let limit = limit.min(limits::HISTORY_PAGE);
     let missing = || Error::NotFound(Missing::Member(image, project.clone()));
     let is_member = match store.sight(image, cx.caller.project.as_ref(), project)? {
         Some(sight) => {

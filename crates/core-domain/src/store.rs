@@ -54,13 +54,15 @@ pub trait Store: Send + Sync {
     /// As said above.
     fn members(&self, image: ImageId, viewer: Viewer<'_>, page: &MembersPage) -> Result<Option<Roll>>;
 
-    /// [`Store::members`] for several at once, all of their members each, in the order asked; each sees a moment that is
-    /// not before this call.
+    /// [`Store::members`] for several at once, in the order asked; each sees a moment that is not before this call. An image
+    /// that has no more than [`ROLL_MEMBERS`] members for its viewer has all of them; another has any members, one more than
+    /// that.
     ///
     /// # Errors
     /// As said above; then none of them was answered.
     fn rolls(&self, asked: &[(ImageId, Viewer<'_>)]) -> Result<Vec<Option<Roll>>> {
-        asked.iter().map(|(image, viewer)| self.members(*image, *viewer, &MembersPage::default())).collect()
+        let page = MembersPage { after: None, limit: Some(ROLL_MEMBERS + 1) };
+        asked.iter().map(|(image, viewer)| self.members(*image, *viewer, &page)).collect()
     }
 
     /// One look at a whole image, and at whether `caller` has a membership in it. `None`: no such image.
@@ -280,6 +282,9 @@ pub struct HistoryPage {
     /// At most so many.
     pub limit: usize,
 }
+
+/// How many members of one image [`Store::rolls`] answers with: as many as an image may have unless a limit was raised.
+pub const ROLL_MEMBERS: usize = 128;
 
 /// How often a change is tried when others get in its way.
 pub const ATTEMPTS: usize = 8;

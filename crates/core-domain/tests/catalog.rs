@@ -3,9 +3,10 @@
 
 use core_domain::{
     Caller, Context, Error, Rules,
-    catalog::{self, Edit, NewImage},
+    catalog::{self, Edit, NewImage, Page, Start},
     error::{Conflict, Denied, Missing},
     image::{Image, Visibility},
+    limits::PAGE_BYTES,
     member::{Member, MemberStatus},
     policy::{Action, Policy},
     project::UserId,
@@ -45,6 +46,7 @@ fn refusal<T>(result: Result<T, Error>) -> Option<String> {
         Error::Denied(Denied::NoProject) => "no project".to_owned(),
         Error::Denied(Denied::Protected(_)) => "protected".to_owned(),
         Error::Denied(Denied::ReadOnly(_)) => "read-only".to_owned(),
+        Error::Denied(Denied::Required(_)) => "required".to_owned(),
         Error::Denied(denied @ (Denied::NotShared | Denied::OwnerAnswers(_) | Denied::NoOwner(_))) => {
             format!("{denied:?}")
         }
@@ -184,7 +186,8 @@ fn a_protected_image_is_deleted_by_nobody() {
 fn a_list_is_opened_by_its_rule_and_filtered_by_that_of_each_image() {
     let (store, image) = world(|image| image.visibility = Visibility::Public);
     let lists = |who: &Caller, rules: &Rules| {
-        catalog::list(cx(who, rules), store.as_ref(), None, Ok).map(|(images, _)| images.len())
+        catalog::list(cx(who, rules), store.as_ref(), Start::Beginning, PAGE_BYTES, Ok)
+            .map(|page| page.images.len())
     };
     let defaults = Rules::default();
     assert_eq!(lists(&caller("other", READER), &defaults).unwrap(), 1);
@@ -204,10 +207,37 @@ fn a_marker_that_is_not_seen_is_nonsense_like_one_that_is_not_there() {
     let (store, image) = world(|_| {});
     let never = an_image("nobody").id;
     let from = |who: &Caller, marker| {
-        catalog::list(cx(who, &rules), store.as_ref(), Some(marker), Ok).map_err(|error| error.to_string())
+        catalog::list(cx(who, &rules), store.as_ref(), Start::Marker(marker), PAGE_BYTES, Ok)
+            .map_err(|error| error.to_string())
     };
     let other = caller("other", READER);
     let told = |id: core_domain::image::ImageId| from(&other, id).unwrap_err().replace(&id.to_string(), "…");
     assert_eq!(told(image.id), told(never));
-    assert_eq!(from(&caller("guest", READER), image.id), Ok((Vec::new(), None)));
+    assert_eq!(from(&caller("guest", READER), image.id), Ok(Page { images: Vec::new(), next: None }));
+}
+
+#[test]
+fn what_every_image_has_is_neither_removed_nor_added_anew() {
+    let rules = Rules::default();
+    let (store, before) = world(|image| {
+        image.properties.insert("p".into(), "1".into());
+    });
+    let change = |edits: &[Edit]| {
+        catalog::change(cx(&caller("owner", MEMBER), &rules), store.as_ref(), before.id, edits)
+    };
+    let name = || "name".to_owned();
+    assert!(matches!(
+        change(&[Edit::Name(Some("new".into())), Edit::RemoveAttribute(name())]),
+        Err(Error::Denied(Denied::Required(attribute))) if attribute == "name"
+    ));
+    assert!(matches!(change(&[Edit::AddNewAttribute(name())]), Err(Error::Conflict(Conflict::Patch(_)))));
+    let add = |name: &str| Edit::AddNewProperty(name.into(), "2".into());
+    assert!(matches!(change(&[add("p")]), Err(Error::Conflict(Conflict::Patch(_)))));
+    assert_eq!(store.image(before.id, None).unwrap().unwrap().0, before);
+    let after = change(&[Edit::RemoveProperty("p".into()), add("p"), add("q")]).unwrap();
+    assert_eq!((after.properties["p"].as_str(), after.properties["q"].as_str()), ("2", "2"));
+    // A stranger learns nothing from a patch that makes no sense.
+    let stranger = caller("stranger", MEMBER);
+    let refused = catalog::change(cx(&stranger, &rules), store.as_ref(), before.id, &[add("p")]);
+    assert_eq!(refusal(refused).as_deref(), Some("no image"));
 }

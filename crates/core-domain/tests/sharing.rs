@@ -35,7 +35,11 @@ fn word<T>(result: Result<T>) -> &'static str {
         Err(Error::Denied(Denied::OwnerAnswers(_))) => "the owner cannot answer",
         Err(Error::Denied(Denied::NoOwner(_))) => "nobody owns it",
         Err(Error::Denied(
-            Denied::Protected(_) | Denied::GivingAway | Denied::NoProject | Denied::ReadOnly(_),
+            Denied::Protected(_)
+            | Denied::GivingAway
+            | Denied::NoProject
+            | Denied::ReadOnly(_)
+            | Denied::Required(_),
         )) => "denied",
         Err(Error::Conflict(Conflict::Member(..))) => "member already",
         Err(Error::Conflict(Conflict::Image(_) | Conflict::Patch(_))) => "conflict",
@@ -97,7 +101,7 @@ impl Scene {
     }
 
     fn list(&self, caller: &Caller) -> Result<(Vec<Member>, bool)> {
-        let alone = sharing::list(self.context(caller), self.store.as_ref(), self.image, None, None);
+        let alone = sharing::list(self.context(caller), self.store.as_ref(), self.image, None, None, None);
         let call = round::Call {
             caller: Arc::new(caller.clone()),
             image: self.image,
@@ -475,6 +479,7 @@ fn a_page_ends_where_the_next_begins() {
             scene.image,
             Some(limit),
             marker.as_ref(),
+            None,
         )
         .unwrap();
         let members: Vec<ProjectId> = members.into_iter().map(|member| member.project).collect();

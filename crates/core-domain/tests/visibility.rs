@@ -4,8 +4,10 @@
 use std::sync::Arc;
 
 use core_domain::{
-    Caller, Context, Rules, catalog,
+    Caller, Context, Rules,
+    catalog::{self, Next, Page, Start},
     image::{Image, ImageId, Visibility},
+    limits::PAGE_BYTES,
     listing::{Listing, MemberStatusFilter, VisibilityFilter},
     member::{Member, MemberStatus},
     project::UserId,
@@ -76,7 +78,12 @@ fn listed(
     let rules = Rules::default();
     let cx = Context { caller, rules: &rules, now: at(1), request: "req-1" };
     let ask = |listing: Listing| Ok(Listing { visibility, member_status, limit: 1000, ..listing });
-    catalog::list(cx, store, None, ask).unwrap().0.into_iter().map(|image| image.id).collect()
+    catalog::list(cx, store, Start::Beginning, PAGE_BYTES, ask)
+        .unwrap()
+        .images
+        .into_iter()
+        .map(|image| image.id)
+        .collect()
 }
 
 fn is_shown(caller: &Caller, store: &dyn Store, image: ImageId) -> bool {
@@ -174,7 +181,7 @@ proptest! {
             let nobody = Caller::new(UserId::new("someone"), None, roles);
             let rules = Rules::default();
             let cx = Context { caller: &nobody, rules: &rules, now: at(1), request: "req-1" };
-            prop_assert!(catalog::list(cx, store.as_ref(), None, Ok).is_err());
+            prop_assert!(catalog::list(cx, store.as_ref(), Start::Beginning, PAGE_BYTES, Ok).is_err());
             for id in &ids {
                 prop_assert!(!is_shown(&nobody, store.as_ref(), *id));
             }
@@ -189,7 +196,7 @@ proptest! {
             let caller = reader_in(name);
             let cx = Context { caller: &caller, rules: &rules, now: at(1), request: "req-1" };
             for id in &ids {
-                let rows = sharing::list(cx, store.as_ref(), *id, None, None).map(|(rows, _)| rows);
+                let rows = sharing::list(cx, store.as_ref(), *id, None, None, None).map(|(rows, _)| rows);
                 let rows = rows.unwrap_or_default();
                 // Those of a private image are listed to its owner and shown to nobody (sharing API, section 3).
                 let (image, _) = store.image(*id, None).unwrap().unwrap();
@@ -214,7 +221,7 @@ proptest! {
         let cx = Context { caller: &caller, rules: &rules, now: at(1), request: "req-1" };
         let whole = listed(&caller, store.as_ref(), VisibilityFilter::All, MemberStatusFilter::All);
         let mut gathered = Vec::new();
-        let mut marker = None;
+        let mut start = Start::Beginning;
         loop {
             let ask = |listing: Listing| Ok(Listing {
                 visibility: VisibilityFilter::All,
@@ -222,13 +229,17 @@ proptest! {
                 limit: size,
                 ..listing
             });
-            let (page, next) = catalog::list(cx, store.as_ref(), marker, ask).unwrap();
-            prop_assert!(page.len() <= size);
-            gathered.extend(page.into_iter().map(|image| image.id));
-            marker = next;
-            if marker.is_none() {
-                break;
-            }
+            let Page { images, next } = catalog::list(cx, store.as_ref(), start, PAGE_BYTES, ask).unwrap();
+            prop_assert!(images.len() <= size);
+            gathered.extend(images.into_iter().map(|image| image.id));
+            // By its image and by its position in turn.
+            start = match next {
+                Some(Next { position: Some(position), .. }) if gathered.len().is_multiple_of(2) => {
+                    Start::Position(Box::new(position))
+                }
+                Some(Next { marker, .. }) => Start::Marker(marker),
+                None => break,
+            };
         }
         prop_assert_eq!(gathered, whole);
     }

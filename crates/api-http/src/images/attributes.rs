@@ -27,13 +27,13 @@ pub(crate) const READ_ONLY: [&str; 17] = [
     "self",
     "schema",
     "direct_url",
+    "location",
     "locations",
     "stores",
-    "members",
 ];
 
 /// Properties of this prefix belong to the service (as in Glance).
-const RESERVED_PREFIX: &str = "os_glance_";
+const RESERVED_PREFIX: &str = "os_glance";
 
 /// What setting `attribute` to `value` does to an image, be it new or not.
 ///
@@ -61,7 +61,7 @@ pub(super) fn is_read_only(attribute: &str) -> bool {
     READ_ONLY.contains(&attribute) || attribute == "id" || attribute.starts_with(RESERVED_PREFIX)
 }
 
-/// Whether the attribute is one of the image's own and not a free property.
+/// Whether every image has the attribute, and clients may write it.
 pub(super) fn is_own(attribute: &str) -> bool {
     matches!(
         attribute,
@@ -75,7 +75,12 @@ pub(super) fn is_own(attribute: &str) -> bool {
             | "protected"
             | "os_hidden"
             | "tags"
-    ) || is_read_only(attribute)
+    )
+}
+
+/// Whether a property of this name would stand beside an attribute of the same name.
+pub(super) fn is_taken(name: &str) -> bool {
+    is_own(name) || name == "id" || READ_ONLY.contains(&name)
 }
 
 /// The body of `POST /v2/images`.
@@ -109,7 +114,12 @@ impl FromJson for NewImageBody {
                 Edit::ReadOnly(attribute) => {
                     return Err(Error::Denied(core_domain::error::Denied::ReadOnly(attribute)).into());
                 }
-                Edit::AddTag(_) | Edit::RemoveTag(_) | Edit::RemoveProperty(_) => {}
+                Edit::AddTag(_)
+                | Edit::RemoveTag(_)
+                | Edit::RemoveProperty(_)
+                | Edit::RemoveAttribute(_)
+                | Edit::AddNewProperty(..)
+                | Edit::AddNewAttribute(_) => {}
             }
         }
         Ok(Self(new))

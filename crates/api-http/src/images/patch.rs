@@ -64,8 +64,15 @@ fn read(step: Value, draft: bool) -> Result<Edit, ApiError> {
     };
     match (op, value) {
         _ if is_read_only(&attribute) => Ok(Edit::ReadOnly(attribute)),
-        (Op::Remove, _) if is_own(&attribute) => {
-            bad(format!("{path} is part of every image and cannot be removed; replace its value."))
+        (Op::Remove, _) if is_own(&attribute) => Ok(Edit::RemoveAttribute(attribute)),
+        // In the draft, what is added must be new; the value is judged all the same.
+        (Op::Add, Some(value)) if draft && is_own(&attribute) => {
+            attributes::edit(&attribute, value)?;
+            Ok(Edit::AddNewAttribute(attribute))
+        }
+        (Op::Add, Some(value)) if draft => {
+            let value = string(&attribute, value)?;
+            Ok(Edit::AddNewProperty(attribute, value))
         }
         (Op::Replace, Some(value)) if !is_own(&attribute) => {
             let value = string(&attribute, value)?;
@@ -148,8 +155,43 @@ mod tests {
             ]),
         );
         let draft = draft.map(|patch| patch.0).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(rfc, draft);
+        // But for this: what the draft adds must be new.
         assert_eq!(rfc[1], Edit::AddProperty("a/b~c".into(), "v".into()));
+        assert_eq!(draft[1], Edit::AddNewProperty("a/b~c".into(), "v".into()));
+        assert_eq!((&rfc[0], &rfc[2..]), (&draft[0], &draft[2..]));
+    }
+
+    #[test]
+    fn what_every_image_has_is_not_removed_and_in_the_draft_not_added() {
+        for name in ["name", "visibility", "tags", "min_ram", "owner", "os_hidden"] {
+            let step = json!([{"op": "remove", "path": format!("/{name}")}]);
+            assert_eq!(edits(step), [Edit::RemoveAttribute(name.to_owned())]);
+        }
+        let draft = |step| Patch::from_json_as(PATCH_TYPES[1], json!([step])).map(|patch| patch.0);
+        assert_eq!(
+            draft(json!({"add": "/name", "value": "x"})).unwrap(),
+            [Edit::AddNewAttribute("name".into())]
+        );
+        assert!(draft(json!({"add": "/min_ram", "value": "x"})).is_err());
+    }
+
+    #[test]
+    fn what_is_reserved_is_read_only_and_its_likes_are_properties() {
+        for name in
+            ["location", "locations", "id", "status", "os_glance_x", "os_glance", "self", "deleted_at"]
+        {
+            for step in [
+                json!({"op": "add", "path": format!("/{name}"), "value": "x"}),
+                json!({"op": "replace", "path": format!("/{name}"), "value": 1}),
+                json!({"op": "remove", "path": format!("/{name}")}),
+            ] {
+                assert_eq!(edits(json!([step])), [Edit::ReadOnly(name.to_owned())]);
+            }
+        }
+        for name in ["image_id", "extra_properties", "members", "metadata", "is_public", "marker_position"] {
+            let step = json!([{"op": "add", "path": format!("/{name}"), "value": "x"}]);
+            assert_eq!(edits(step), [Edit::AddProperty(name.to_owned(), "x".into())]);
+        }
     }
 
     #[test]
@@ -163,7 +205,9 @@ mod tests {
             (json!({"op": "add", "path": "/tags/0", "value": "x"}), "must name one attribute"),
             (json!({"op": "add", "path": "/a~2", "value": "x"}), "must name one attribute"),
             (json!({"op": "add", "path": "/name"}), "needs a \"value\""),
-            (json!({"op": "remove", "path": "/name"}), "cannot be removed"),
+            (json!({"op": "add", "path": "/", "value": "x"}), "must name one attribute"),
+            (json!({"op": "add", "path": "//a", "value": "x"}), "must name one attribute"),
+            (json!({"op": "add", "path": "/a/", "value": "x"}), "must name one attribute"),
             (json!({"op": "replace", "path": "/protected", "value": "yes"}), "true or false"),
             (json!({"op": "replace", "path": "/visibility", "value": "Shared"}), "visibility must be one of"),
             (json!({"op": "add", "path": "/os_distro", "value": 7}), "must be a string"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::schema::{self, NO_NUL, TEXT, UUID};
+use super::schema::{NO_NUL, TEXT, UUID};
 use crate::routes::Route;
 
 /// One call.
@@ -62,9 +62,10 @@ impl Operation {
     }
 }
 
-const IMAGE_FILTERS: [&str; 14] = [
+const IMAGE_FILTERS: [&str; 17] = [
     "limit",
     "marker",
+    "marker_position",
     "sort",
     "visibility",
     "member_status",
@@ -74,6 +75,8 @@ const IMAGE_FILTERS: [&str; 14] = [
     "status",
     "container_format",
     "disk_format",
+    "min_disk",
+    "min_ram",
     "protected",
     "os_hidden",
     "tags",
@@ -107,7 +110,7 @@ pub(super) fn of(route: &Route) -> Option<Operation> {
         ("DELETE", "/v2/images/{image_id}") => new("delete_image", "Delete an image and all its memberships").answers(204, Nothing).refused(&[403]),
 
         ("GET", "/v2/images/{image_id}/members") => new("list_members", "The members; all of them, unless a page is asked for")
-            .asked(&["limit", "member_marker"]).answers(200, Json("Members")).refused(&[403]),
+            .asked(&["limit", "member_marker", "marker_position"]).answers(200, Json("Members")).refused(&[403]),
         ("POST", "/v2/images/{image_id}/members") => new("add_member", "Offer an image to a project")
             .takes(Takes::Json("NewMember")).answers(200, Json("Member")).refused(&[403, 409]),
         ("GET", "/v2/images/{image_id}/members/{member_id}") => new("show_member", "A membership").answers(200, Json("Member")),
@@ -136,7 +139,7 @@ pub(super) fn parameters() -> Value {
     let project = || json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": NO_NUL});
     let text = || json!({"type": "string", "pattern": NO_NUL});
     let key = "(name|status|container_format|disk_format|size|id|created_at|updated_at)(:(asc|desc))?";
-    let sort = format!("^{key}(,{key})*$");
+    let sort = format!("^{key}(,{key}){{0,7}}$");
     let visibility = ["public", "community", "shared", "private", "all"];
     json!({
         "image_id": in_path("image_id", "An image's id", uuid()),
@@ -144,6 +147,7 @@ pub(super) fn parameters() -> Value {
         "tag": in_path("tag", "A tag", json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": TEXT})),
         "limit": in_query("limit", "How many on a page", json!({"type": "integer", "minimum": 0})),
         "marker": in_query("marker", "The image after which the page begins", uuid()),
+        "marker_position": in_query("marker_position", "The place of the marker in the order, as the link to the next page has it; opaque", json!({"type": "string"})),
         "member_marker": in_query("marker", "The member after which the page begins", project()),
         "history_marker": in_query("marker", "The number of the entry after which the page begins", json!({"type": "integer", "minimum": 0, "maximum": i64::MAX})),
         "sort": in_query("sort", "By what to sort, newest first unless given", json!({"type": "string", "pattern": sort})),
@@ -151,14 +155,16 @@ pub(super) fn parameters() -> Value {
         "member_status": in_query("member_status", "Which answer of the caller's project to offers", json!({
             "type": "string", "enum": ["pending", "accepted", "rejected", "all"],
         })),
-        "owner": in_query("owner", "Whose images", project()),
-        "id": in_query("id", "Which image, or in:a,b", uuid()),
-        "name": in_query("name", "Which name, or in:a,b", text()),
-        "status": in_query("status", "Which status, or in:a,b", schema::status()),
-        "container_format": in_query("container_format", "Which format, or in:a,b", text()),
-        "disk_format": in_query("disk_format", "Which format, or in:a,b", text()),
+        "owner": in_query("owner", "Whose images", text()),
+        "id": in_query("id", "Which image; also eq:a, or in:a,b with at most 1,000 values", text()),
+        "name": in_query("name", "Which name; also eq:a, or in:a,b with at most 1,000 values", text()),
+        "status": in_query("status", "Which status; also eq:a, or in:a,b with at most 1,000 values", text()),
+        "container_format": in_query("container_format", "Which format; also eq:a, or in:a,b with at most 1,000 values", text()),
+        "disk_format": in_query("disk_format", "Which format; also eq:a, or in:a,b with at most 1,000 values", text()),
+        "min_disk": in_query("min_disk", "Which minimum of disk, in GiB", json!({"type": "integer"})),
+        "min_ram": in_query("min_ram", "Which minimum of memory, in MiB", json!({"type": "integer"})),
         "protected": in_query("protected", "Only protected images, or only the others", json!({"type": "boolean"})),
         "os_hidden": in_query("os_hidden", "Only hidden images, or only the others", json!({"type": "boolean"})),
-        "tags": in_query("tag", "Which tags, all of them", json!({"type": "array", "items": text()})),
+        "tags": in_query("tag", "Which tags, all of them", json!({"type": "array", "items": text(), "maxItems": 16})),
     })
 }

@@ -52,11 +52,6 @@ pub(super) fn all() -> Value {
     })
 }
 
-/// Where an image's data may stand.
-pub(super) fn status() -> Value {
-    closed(schemas::IMAGE, &[])["properties"]["status"].clone()
-}
-
 /// The document that clients read, without what is no JSON schema in it: an object that always has all of these but
 /// the optional ones.
 fn closed(document: &str, optional: &[&str]) -> Value {

@@ -288,3 +288,43 @@ fn a_stranger_s_malformed_body_is_a_400_as_anybody_s() {
         }
     }
 }
+
+#[test]
+fn a_number_of_any_size_under_an_ignored_key_is_ignored() {
+    let served = Served::start();
+    let (owner, guest) = (served.member_of("owner"), served.member_of("guest"));
+    let patch = "application/openstack-images-v2.1-json-patch";
+    for number in ["1e400", "-1E+999", &"9".repeat(400), "[1e400]", "{\"1e400\":1e400}"] {
+        let image = owner.creates(&serde_json::json!({"p": "1"}));
+        let (path, members) = (format!("/v2/images/{image}"), format!("/v2/images/{image}/members"));
+        let sent = |client: &crate::client::Client<'_>, method: &str, path: &str, body: String| {
+            let media = if method == "PATCH" { patch } else { "application/json" };
+            client.ask(method, path).header("Content-Type", media).body(body).send()
+        };
+        let member = format!("{{\"x\": {number}, \"member_id\": \"guest\", \"member\": {number}}}");
+        assert_eq!(sent(&owner, "POST", &members, member).status, 200, "{number}");
+        let status = format!("{{\"status\": \"accepted\", \"x\": {number}}}");
+        assert_eq!(sent(&guest, "PUT", &format!("{members}/guest"), status).status, 200, "{number}");
+        let steps =
+            format!("[{{\"op\": \"remove\", \"path\": \"/p\", \"value\": {number}, \"x\": {number}}}]");
+        assert_eq!(sent(&owner, "PATCH", &path, steps).status, 200, "{number}");
+    }
+    for (body, words) in [
+        ("{\"member_id\": 1e400}", "The member id must be a string"),
+        ("{\"member\": -1e400}", "The member id must be a string"),
+    ] {
+        let members = format!("/v2/images/{}/members", owner.creates(&serde_json::json!({})));
+        let (status, message) = owner.ask("POST", &members).body(body).send().verdict();
+        assert_eq!((status, message.contains(words)), (400, true), "{message}");
+    }
+    for (body, words) in [
+        ("{\"os_distro\": 1e400}", "The value of os_distro must be a string."),
+        ("{\"min_ram\": 1e400}", "The value of min_ram must be a whole number"),
+        ("{\"min_ram\": 1e400x}", "Malformed JSON"),
+    ] {
+        let (status, message) = owner.ask("POST", "/v2/images").body(body).send().verdict();
+        assert_eq!((status, message.contains(words)), (400, true), "{message}");
+    }
+    let whole = owner.ask("POST", "/v2/images").body("{\"min_ram\": 857.0, \"min_disk\": 1e1}").send();
+    assert!(whole.text().contains(r#""min_disk":10,"min_ram":857,"#), "{whole}");
+}

@@ -30,7 +30,6 @@ fn what_is_not_json_is_malformed() {
         "{\"member_id\":Infinity}",
         "{\"member_id\":-}",
         "{\"member_id\":01}",
-        "{\"member_id\":1e999}",
         "{\"member_id\":\"\\ud800\"}",
         "{\"status\":\"\\udc00\"}",
         "{\"member_id\":\"\\ud800\\ud800\"}",

@@ -269,7 +269,7 @@ fn a_patch_is_applied_whole_or_not_at_all() {
             json!([{"op": "replace", "path": "/name", "value": "b"}, {"op": "add", "path": "/status", "value": "active"}]),
             403,
         ),
-        (json!([{"op": "replace", "path": "/name", "value": "b"}, {"op": "remove", "path": "/name"}]), 400),
+        (json!([{"op": "replace", "path": "/name", "value": "b"}, {"op": "remove", "path": "/name"}]), 403),
         (
             json!([{"op": "replace", "path": "/name", "value": "b"}, {"op": "replace", "path": "/visibility", "value": "public"}]),
             403,
@@ -363,5 +363,108 @@ fn public_and_community_images_are_read_by_all_and_private_ones_by_their_owner()
         // Without the role for it, an image that one may not read is not there.
         let no = (404, format!("Image {image} not found."));
         assert_eq!(served.somebody(Some("owner"), &["service"]).get(&path).verdict(), no);
+    }
+}
+
+#[test]
+fn the_older_dialect_adds_only_what_is_new() {
+    let served = Served::start();
+    let owner = served.member_of("owner");
+    let path = format!("/v2/images/{}", owner.creates(&json!({"name": "a", "p": "1"})));
+    let draft = |steps: &Value| {
+        owner
+            .ask("PATCH", &path)
+            .header("Content-Type", "application/openstack-images-v2.0-json-patch")
+            .body(steps.to_string())
+            .send()
+    };
+    let before = owner.get(&path).json();
+    for (step, status) in [
+        (json!({"add": "/p", "value": "2"}), 409),
+        (json!({"add": "/name", "value": "b"}), 409),
+        (json!({"add": "/tags", "value": []}), 409),
+        (json!({"add": "/min_ram", "value": "b"}), 400),
+        (json!({"add": "/status", "value": "active"}), 403),
+        (json!({"replace": "/q", "value": "2"}), 409),
+        (json!({"remove": "/q"}), 409),
+        (json!({"remove": "/name"}), 403),
+    ] {
+        let reply = draft(&json!([{"replace": "/name", "value": "z"}, step]));
+        assert_eq!(reply.status, status, "{step}: {reply}");
+    }
+    assert_eq!(owner.get(&path).json(), before);
+    let after =
+        draft(&json!([{"add": "/q", "value": "2"}, {"remove": "/p"}, {"add": "/p", "value": "3"}])).json();
+    assert_eq!((&after["q"], &after["p"]), (&json!("2"), &json!("3")));
+    // In the newer one the same replaces.
+    let after = owner.patch(
+        &path,
+        &json!([{"op": "add", "path": "/p", "value": "4"}, {"op": "add", "path": "/name", "value": "b"}]),
+    );
+    assert_eq!((after.status, &after.json()["p"], &after.json()["name"]), (200, &json!("4"), &json!("b")));
+}
+
+#[test]
+fn what_is_reserved_is_a_403_and_nothing_has_its_name_twice() {
+    let served = Served::start();
+    let owner = served.member_of("owner");
+    let path = format!("/v2/images/{}", owner.creates(&json!({})));
+    let names = [
+        "location",
+        "locations",
+        "size",
+        "virtual_size",
+        "self",
+        "file",
+        "schema",
+        "status",
+        "checksum",
+        "created_at",
+        "updated_at",
+        "direct_url",
+        "stores",
+        "deleted",
+        "deleted_at",
+        "os_hash_algo",
+        "os_hash_value",
+        "os_glance_x",
+    ];
+    for name in names {
+        assert_eq!(owner.post("/v2/images", &json!({name: "x"})).status, 403, "{name}");
+        for step in [
+            json!({"op": "add", "path": format!("/{name}"), "value": "x"}),
+            json!({"op": "replace", "path": format!("/{name}"), "value": "x"}),
+            json!({"op": "remove", "path": format!("/{name}")}),
+        ] {
+            assert_eq!(owner.patch(&path, &json!([step])).status, 403, "{step}");
+        }
+    }
+    for name in ["name", "visibility", "owner", "tags", "protected", "os_hidden", "min_disk", "min_ram", "id"]
+    {
+        let step = json!([{"op": "remove", "path": format!("/{name}")}]);
+        assert_eq!(owner.patch(&path, &step).status, 403, "{name}");
+    }
+    for name in ["image_id", "extra_properties", "members", "metadata", "is_public"] {
+        assert_eq!(owner.post("/v2/images", &json!({name: "x"})).json()[name], "x");
+    }
+}
+
+#[test]
+fn a_property_kept_under_an_attribute_s_name_is_not_shown_beside_it() {
+    let served = Served::start();
+    let attributes: Vec<String> = {
+        let plain = served.image("owner", |_| {});
+        let shown = served.member_of("owner").get(&format!("/v2/images/{plain}")).json();
+        shown.as_object().unwrap().keys().cloned().collect()
+    };
+    let image = served.image("owner", |image| {
+        image.properties = attributes.iter().map(|name| (name.clone(), "property".to_owned())).collect();
+        image.properties.insert("kept".into(), "property".into());
+    });
+    let owner = served.member_of("owner");
+    let pages = owner.get("/v2/images?limit=9");
+    for reply in [owner.get(&format!("/v2/images/{image}")), pages] {
+        assert_eq!(reply.text().matches(r#""property""#).count(), 1, "{reply}");
+        assert!(reply.text().contains(r#""kept":"property""#), "{reply}");
     }
 }

@@ -131,6 +131,9 @@ fn attributes_restrict_a_list() {
     let page = owner.get("/v2/images?name=a").json();
     let id = page["images"][0]["id"].as_str().unwrap();
     assert_eq!(by(&format!("?id={id}")), ["a"]);
+    assert_eq!(by(&format!("?id=eq:{id}")), ["a"]);
+    assert_eq!(by("?name=eq:b,+c&status=eq:queued&disk_format=eq:qcow2"), ["b, c"]);
+    assert_eq!(by("?container_format=eq:bare"), ["a"]);
     assert_eq!(served.member_of("other").lists("?owner=owner&name=a"), [""; 0]);
 }
 
@@ -144,9 +147,11 @@ fn a_filter_that_makes_no_sense_is_a_400() {
         "limit=",
         "marker=x",
         "marker=",
-        "owner=",
-        "id=x",
-        "status=bogus",
+        "name=neq:a",
+        "status=gt:queued",
+        "min_ram=x",
+        "min_disk=",
+        "tags=x",
         "sort=colour",
         "sort=name:up",
         "sort=name&sort_dir=asc",
@@ -220,7 +225,7 @@ fn pages_join_without_gap_or_repetition_and_keep_every_filter() {
         next = page["next"].as_str().map(ToOwned::to_owned);
         if let Some(next) = &next {
             let last = images[images.len() - 1]["id"].as_str().unwrap();
-            assert_eq!(next, &format!("{kept}&marker={last}"));
+            assert!(next.starts_with(&format!("{kept}&marker={last}&marker_position=")), "{next}");
         }
     }
     assert_eq!(sizes, [4, 4, 3]);
@@ -298,4 +303,152 @@ fn a_policy_of_one_s_own_does_not_cut_a_list_short() {
         next = page["next"].as_str().map(ToOwned::to_owned);
     }
     assert_eq!(names, ["mine 4", "mine 0"]);
+}
+
+#[test]
+fn a_filter_that_can_match_nothing_is_an_empty_list() {
+    let served = Served::start();
+    let owner = served.member_of("owner");
+    owner.creates(&json!({"name": "foo:bar", "min_ram": 512, "min_disk": 7}));
+    for query in [
+        "status=error",
+        "status=",
+        "id=cirros",
+        "id=in:cirros,debian",
+        "owner=",
+        "disk_format=zip",
+        "min_ram=99999999999999999999",
+        "min_ram=-1",
+    ] {
+        let page = owner.get(&format!("/v2/images?{query}"));
+        assert_eq!((page.status, &page.json()["images"]), (200, &json!([])), "{query}");
+    }
+    for query in [
+        "name=foo:bar",
+        "name=eq:foo:bar",
+        "min_ram=512",
+        "min_disk=7&min_ram=512",
+        "deleted=false",
+        "deleted=true",
+        "status=in:error,queued",
+    ] {
+        assert_eq!(owner.lists(&format!("?{query}")), ["foo:bar"], "{query}");
+    }
+    assert_eq!(owner.lists("?min_ram=511"), [""; 0]);
+}
+
+#[test]
+fn a_list_of_too_much_is_a_400_that_says_how_much() {
+    let served = Served::start();
+    let owner = served.member_of("owner");
+    let first = owner.creates(&json!({"name": "a", "tags": ["x"]}));
+    let times = |text: &str, count: usize| vec![text; count].join("&");
+    let properties = |count: usize| (0..count).map(|n| format!("p{n}=x")).collect::<Vec<_>>().join("&");
+    let values = |name: &str, count: usize| format!("{name}=in:{}", vec!["a"; count].join(","));
+    for (query, words) in [
+        (format!("marker={first}&sort={}", vec!["name"; 10_000].join(",")), "at most 8 keys"),
+        (format!("sort={}", vec!["name:asc"; 1_700].join(",")), "at most 8 keys"),
+        (times("sort_key=name", 1_500), "at most 64"),
+        (times("sort_key=name", 9), "at most 8 keys"),
+        (times("tag=x", 17), "at most 16"),
+        (times("tag=x", 100), "at most 64"),
+        (properties(17), "at most 16 properties"),
+        (properties(5_000), "at most 64"),
+        (values("name", 1_001), "at most 1000 values"),
+        (values("id", 1_001), "at most 1000 values"),
+        (times("limit=1", 17), "at most 16"),
+    ] {
+        let (status, message) = owner.get(&format!("/v2/images?{query}")).verdict();
+        assert_eq!((status, message.contains(words)), (400, true), "{message}");
+    }
+    // What is at the bound is answered; both forms of an order alike.
+    for query in [
+        times("tag=x", 16),
+        format!("{}&name=a", values("name", 1_000)),
+        "sort=name,name:asc,status,id,size,disk_format,created_at,updated_at".to_owned(),
+        times("sort_key=name", 8),
+    ] {
+        assert_eq!(owner.lists(&format!("?{query}")), ["a"]);
+    }
+    assert_eq!(owner.get(&format!("/v2/images?{}", properties(16))).status, 200);
+    let members = format!("/v2/images/{first}/members");
+    for path in [members.clone(), format!("{members}/p/history")] {
+        assert_eq!(owner.get(&format!("{path}?{}", times("limit=1", 17))).status, 400);
+    }
+}
+
+#[test]
+fn the_server_s_next_stays_good_when_its_last_image_is_gone() {
+    for sort in ["", "&sort=name:asc", "&sort=disk_format:desc,updated_at:asc"] {
+        let served = Served::start();
+        let (owner, guest) = (served.member_of("owner"), served.member_of("guest"));
+        let ids: Vec<String> = (0..27)
+            .map(|number| {
+                let image = served.image("owner", |image| {
+                    image.name = Some(format!("n{number:02} \"&"));
+                    image.created_at = builders::at(number / 2);
+                });
+                served.share(image, "guest", MemberStatus::Accepted);
+                image.to_string()
+            })
+            .collect();
+        let mut next = Some(format!("/v2/images?limit=5{sort}"));
+        let mut walked = Vec::new();
+        let mut turn = 0;
+        while let Some(link) = next {
+            let page = guest.get(&link);
+            assert_eq!(page.status, 200, "{link}: {page}");
+            let page = page.json();
+            let seen: Vec<String> = page["images"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|image| image["id"].as_str().unwrap().into())
+                .collect();
+            // All of the page are deleted, or no longer shared, or private, in turn.
+            for id in &seen {
+                let path = format!("/v2/images/{id}");
+                let gone = match turn % 3 {
+                    0 => owner.delete(&path),
+                    1 => owner.delete(&format!("{path}/members/guest")),
+                    _ => owner
+                        .patch(&path, &json!([{"op": "replace", "path": "/visibility", "value": "private"}])),
+                };
+                assert!(gone.status < 300, "{gone}");
+            }
+            walked.extend(seen);
+            turn += 1;
+            next = page["next"].as_str().map(ToOwned::to_owned);
+        }
+        walked.sort();
+        let mut all = ids;
+        all.sort();
+        assert_eq!(walked, all, "{sort}");
+    }
+}
+
+#[test]
+fn a_position_shows_nothing_that_is_not_for_the_caller() {
+    let served = Served::start();
+    served.image("theirs", |image| {
+        image.visibility = Visibility::Private;
+        image.created_at = builders::at(1);
+    });
+    served.image("mine", |image| {
+        image.name = Some("mine".into());
+        image.created_at = builders::at(0);
+    });
+    let never = builders::an_image("nobody").id;
+    let mine = served.member_of("mine");
+    // Forged: a place before all, and one behind all.
+    assert_eq!(mine.lists(&format!("?marker={never}&marker_position=c1893456000-0.i{never}")), ["mine"]);
+    assert_eq!(mine.lists(&format!("?marker_position=c0-0.i{never}")), [""; 0]);
+    for position in ["", "x", "c0-0", "n61.c0-0", "c99999999999999999-0"] {
+        let (status, message) = mine.get(&format!("/v2/images?marker_position={position}")).verdict();
+        assert_eq!((status, message.contains("marker_position")), (400, true), "{position}: {message}");
+    }
+    // Beside another marker it does not count.
+    let other =
+        mine.get(&format!("/v2/images?marker={}&marker_position=c0-0.i{never}", builders::an_image("x").id));
+    assert_eq!(other.status, 400);
 }

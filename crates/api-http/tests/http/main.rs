@@ -24,5 +24,6 @@ mod private_images;
 mod protection;
 mod rate;
 mod served;
+mod slow_readers;
 mod target;
 mod wire;

@@ -143,3 +143,61 @@ fn a_member_that_leaves_makes_room_for_another() {
     assert_eq!(owner.delete(&format!("{members}/a")).status, 204);
     assert_eq!(owner.post(&members, &json!({"member_id": "b"})).status, 200);
 }
+
+#[test]
+fn the_server_s_next_stays_good_when_its_last_member_is_gone() {
+    let served = Served::start();
+    let owner = served.member_of("owner");
+    let image = served.image("owner", |_| {});
+    let many: Vec<String> = (0..9).map(|number| format!("m/{number}")).collect();
+    for member in &many {
+        served.share(image, member, MemberStatus::Pending);
+    }
+    let members = format!("/v2/images/{image}/members");
+    let mut next = Some(format!("{members}?limit=2"));
+    let mut walked = Vec::new();
+    while let Some(link) = next {
+        let page = owner.get(&link);
+        let seen = ids(&page);
+        next = page.json()["next"].as_str().map(ToOwned::to_owned);
+        for member in &seen {
+            assert_eq!(owner.delete(&format!("{members}/{}", member.replace('/', "%2F"))).status, 204);
+        }
+        walked.extend(seen);
+    }
+    assert_eq!(walked, many);
+    assert_eq!(owner.get(&format!("{members}?marker=m/3")).status, 400, "a marker alone must be a member");
+    // A position gives no right, and one that is none is refused.
+    served.share(image, "guest", MemberStatus::Pending);
+    served.share(image, "other", MemberStatus::Pending);
+    let forged = format!("{members}?marker=a&marker_position=m61.c0-0");
+    assert_eq!(ids(&served.member_of("guest").get(&forged)), ["guest"]);
+    assert_eq!(served.member_of("stranger").get(&forged).status, 404);
+    assert_eq!(owner.get(&format!("{members}?marker_position=x")).status, 400);
+}
+
+#[test]
+fn more_members_than_an_answer_holds_come_on_pages() {
+    let served = Served::with(|setup| setup.rules.limits.members_per_image = None);
+    let image = served.image("owner", |_| {});
+    let count = core_domain::limits::MEMBERS_PAGE + 1;
+    served
+        .store
+        .write(image, &cause(0), |tx| {
+            for number in 0..count {
+                let project = core_domain::testing::builders::project(&format!("{number:05}"));
+                tx.insert_member(&core_domain::member::Member::offered(image, project, at(0)))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let owner = served.member_of("owner");
+    let whole = owner.get(&format!("/v2/images/{image}/members"));
+    let next = whole.json()["next"].as_str().unwrap().to_owned();
+    let rest = owner.get(&next);
+    let (mut listed, rest) = (ids(&whole), ids(&rest));
+    assert_eq!((listed.len(), rest.len()), (count - 1, 1));
+    listed.extend(rest);
+    assert!(listed.is_sorted());
+    assert_eq!(served.list_memory(), 0);
+}

@@ -217,6 +217,15 @@ impl Served {
         self.store.write(image, &builders::cause(0), |tx| tx.insert_member(&member)).unwrap();
     }
 
+    /// What lists in progress hold of their budget, in bytes.
+    pub(crate) fn list_memory(&self) -> i64 {
+        let families = self.figures.gather();
+        let family = families.iter().find(|family| family.name() == "vitrine_list_memory_bytes").unwrap();
+        #[allow(clippy::cast_possible_truncation, reason = "it is a whole number of bytes")]
+        let bytes = family.get_metric()[0].get_gauge().get_value() as i64;
+        bytes
+    }
+
     /// Every record there is, as an admin reads it over HTTP.
     pub(crate) fn dump(&self) -> Vec<String> {
         let admin = self.admin();

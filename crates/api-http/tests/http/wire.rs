@@ -37,6 +37,10 @@ impl Wire {
     /// The next answer; `None` where the connection was closed instead.
     pub(crate) fn reply(&mut self) -> Option<Reply> {
         let mut reply = self.head()?;
+        if reply.header("transfer-encoding").is_some() {
+            reply.body = self.chunks();
+            return Some(reply);
+        }
         let length = reply.header("content-length").map_or(0, |length| length.parse().unwrap());
         reply.body = vec![0; length];
         self.0.read_exact(&mut reply.body).unwrap();
@@ -59,8 +63,28 @@ impl Wire {
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
         let reply = Reply { status, headers, body: Vec::new() };
-        assert_eq!(reply.header("transfer-encoding"), None, "answers have a known length");
+        let is_chunked = reply.header("transfer-encoding") == Some("chunked");
+        assert_ne!(
+            is_chunked,
+            reply.header("content-length").is_some() || status == 204,
+            "answers end where they say"
+        );
         Some(reply)
+    }
+
+    /// A body in chunks, as lists have that are larger than what is written at once.
+    fn chunks(&mut self) -> Vec<u8> {
+        let mut body = Vec::new();
+        loop {
+            let length = usize::from_str_radix(&self.line().unwrap(), 16).unwrap();
+            let mut chunk = vec![0; length + 2];
+            self.0.read_exact(&mut chunk).unwrap();
+            assert!(chunk.ends_with(b"\r\n"));
+            body.extend_from_slice(&chunk[..length]);
+            if length == 0 {
+                return body;
+            }
+        }
     }
 
     /// Whether the other side has closed, or closes now.

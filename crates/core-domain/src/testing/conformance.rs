@@ -124,11 +124,13 @@ suite! { $
         tags_and_properties_of_any_text_are_found,
         a_property_wanted_at_two_values_is_on_no_image,
         a_filter_takes_a_thousand_values,
+        an_order_of_ten_thousand_keys_is_that_of_its_first,
         every_list_agrees_with_the_predicate,
         walking_pages_gives_each_image_once_in_order,
     }
     rounds {
         many_looks_see_what_each_alone_would,
+        a_look_at_many_members_has_one_more_than_it_may,
         many_statuses_become_what_each_in_turn_would_make_them,
         of_many_answers_for_one_membership_each_has_its_own,
     }

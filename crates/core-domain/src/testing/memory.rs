@@ -97,9 +97,10 @@ impl Store for MemoryStore {
             |image: &Image| records.member(image.id, Some(&listing.project)).map(|member| member.status);
         let mut images: Vec<Image> =
             records.images.values().filter(|image| listing.holds(image, status(image))).cloned().collect();
-        images.sort_by(|a, b| listing.compare(a, b));
+        let order = listing.comparator();
+        images.sort_by(|a, b| order.compare(a, b));
         if let Some(after) = &listing.after {
-            images.retain(|image| listing.compare(image, after).is_gt());
+            images.retain(|image| order.is_after(image, after));
         }
         images.truncate(listing.limit.saturating_add(1));
         Ok(images)

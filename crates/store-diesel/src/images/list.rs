@@ -1,4 +1,4 @@
-//! The list of images: [`Listing`] said in SQL. `Listing::holds` and `Listing::compare` say the same in Rust, and the
+//! The list of images: [`Listing`] said in SQL. `Listing::holds` and its `Comparator` say the same in Rust, and the
 //! conformance suite compares the two.
 //!
 //! A page costs what it holds, not what the catalogue holds (`docs/adr/0007`): the list is cut into [`Range`]s that have
@@ -47,7 +47,7 @@ type Fragment<'a> = Box<dyn QueryFragment<MultiBackend> + 'a>;
 /// One page: one statement.
 pub(crate) fn list(connection: &mut Connection, listing: &Listing) -> Result<Vec<Image>, Fault> {
     let page = Page::of(listing);
-    if page.parts.is_empty() {
+    if page.parts.is_empty() || listing.matches_nothing {
         return Ok(Vec::new());
     }
     let found: Vec<ImageRow> = connection.run(|any| page.load(any))?;

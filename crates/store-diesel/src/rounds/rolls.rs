@@ -2,7 +2,7 @@
 
 use core_domain::{
     image::ImageId,
-    store::{MembersPage, Roll, Viewer},
+    store::{MembersPage, ROLL_MEMBERS, Roll, Viewer},
 };
 use diesel::{
     pg::Pg,
@@ -32,10 +32,10 @@ pub(crate) fn rolls(
     };
     let rows = connection.run_on_postgres(|postgres| statement.load::<RollRow>(postgres))?;
     let Some(rows) = rows else {
-        let all = MembersPage::default();
+        let page = MembersPage { after: None, limit: Some(ROLL_MEMBERS + 1) };
         return asked
             .iter()
-            .map(|(image, viewer)| members::roll(connection, *image, *viewer, &all))
+            .map(|(image, viewer)| members::roll(connection, *image, *viewer, &page))
             .collect();
     };
     let mut rolls: Vec<Option<Roll>> = vec![None; asked.len()];
@@ -74,7 +74,7 @@ const ROLLS: &str = "
     LEFT JOIN LATERAL (SELECT * FROM image_members
         WHERE image_id = asked.image AND member_id = asked.viewer LIMIT 1) AS own ON true
     LEFT JOIN LATERAL (SELECT * FROM image_members
-        WHERE image_id = asked.image AND (asked.admin OR image.owner = asked.viewer)) AS listed ON true";
+        WHERE image_id = asked.image AND (asked.admin OR image.owner = asked.viewer) LIMIT ";
 
 impl Query for Rolls<'_> {
     type SqlType = (BigInt, (Id, Nullable<Text>, Text), Bool, Nullable<(Text, Text, Timestamp, Timestamp)>);
@@ -92,6 +92,8 @@ impl QueryFragment<Pg> for Rolls<'_> {
         out.push_bind_param::<Array<Bool>, _>(&self.admins)?;
         out.push_sql(") WITH ORDINALITY AS asked (image, viewer, admin, number))");
         out.push_sql(ROLLS);
+        out.push_sql(&(ROLL_MEMBERS + 1).to_string());
+        out.push_sql(") AS listed ON true");
         Ok(())
     }
 }

@@ -27,7 +27,7 @@ fn common() -> Vec<Listing> {
             for member_status in
                 [MemberStatusFilter::All].into_iter().chain(MemberStatus::ALL.map(MemberStatusFilter::Only))
             {
-                for after in [None, Some(Box::new(an_image("p")))] {
+                for after in [None, Some(Box::new((&an_image("p")).into()))] {
                     for limit in (1..=1000).step_by(37) {
                         let listing = Listing::of(project(name), admin, limit);
                         all.push(Listing { visibility, member_status, after: after.clone(), ..listing });

@@ -53,5 +53,5 @@ pub(crate) fn sorted(key: SortKey, direction: Direction, listing: Listing) -> Li
 
 /// The page after this image.
 pub(crate) fn after(image: &Image, listing: Listing) -> Listing {
-    Listing { after: Some(Box::new(image.clone())), ..listing }
+    Listing { after: Some(Box::new(image.into())), ..listing }
 }

@@ -1,11 +1,11 @@
-//! Lists of images: as `Listing::holds` and `Listing::compare` say.
+//! Lists of images: as `Listing::holds` and its `Comparator` say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{images::full, keep, random::Random, share};
 use crate::{
     image::{Image, ImageId, ImageStatus, Visibility},
-    listing::{Direction, Listing, MemberStatusFilter, SortKey, VisibilityFilter},
+    listing::{Direction, Listing, MemberStatusFilter, Position, SortKey, VisibilityFilter},
     member::MemberStatus,
     project::ProjectId,
     store::Store,
@@ -109,7 +109,7 @@ pub(super) fn a_list_goes_on_after_an_image_that_is_gone(store: &dyn Store) {
         keep(store, image);
     }
     store.write(images[2].id, &cause(0), |tx| tx.delete_image()).expect("a deletion");
-    let after = Some(Box::new(images[2].clone()));
+    let after = Some(Box::new(Position::from(&images[2])));
     let listed = list(store, &Listing { after, ..Listing::of(project("p"), false, 10) });
     assert_eq!(ids(&listed), [images[1].id, images[0].id]);
 }
@@ -193,6 +193,21 @@ pub(super) fn memberships_of_images_that_are_not_for_the_list_are_walked_past(st
     assert_eq!(list(store, &hidden).len(), 60, "30 that are hidden and shared, 30 that became its own");
 }
 
+pub(super) fn an_order_of_ten_thousand_keys_is_that_of_its_first(store: &dyn Store) {
+    let names = ["b", "a", "c"];
+    for (second, name) in (0..).zip(names) {
+        keep(store, &Image { name: Some(name.to_owned()), created_at: at(second), ..an_image("p") });
+    }
+    let mut sort = vec![(SortKey::Name, Direction::Asc)];
+    sort.extend([(SortKey::Name, Direction::Desc), (SortKey::Status, Direction::Asc)].repeat(5_000));
+    let listing = Listing { sort, ..Listing::of(project("p"), false, 1) };
+    let first = list(store, &listing);
+    assert_eq!(first[0].name.as_deref(), Some("a"));
+    let after = Some(Box::new(Position::from(&first[0])));
+    let second = list(store, &Listing { after, ..listing });
+    assert_eq!(second[0].name.as_deref(), Some("b"));
+}
+
 const PROJECTS: [&str; 4] = ["p", "q", "r", "owner"];
 const WORDS: [&str; 3] = ["", "a", "B"];
 
@@ -209,6 +224,8 @@ fn fill(store: &dyn Store, random: &mut Random) -> Vec<(Image, BTreeMap<ProjectI
                 name: maybe(random, &WORDS),
                 container_format: maybe(random, &["bare", "ova"]),
                 disk_format: maybe(random, &["raw", "qcow2"]),
+                min_disk: i32::from(random.once_in(2)),
+                min_ram: i32::from(random.once_in(2)),
                 protected: random.once_in(2),
                 hidden: random.once_in(6),
                 created_at: at(i64::try_from(random.below(6)).unwrap_or(0)),
@@ -265,11 +282,13 @@ fn any_listing(random: &mut Random, images: &[(Image, BTreeMap<ProjectId, Member
     }
     listing.hidden = random.once_in(6);
     listing.protected = random.once_in(4).then(|| random.once_in(2));
-    for _ in 0..random.below(4) {
+    listing.min_disk = random.once_in(6).then(|| i32::from(random.once_in(2)));
+    listing.min_ram = random.once_in(6).then(|| i32::from(random.once_in(2)));
+    listing.matches_nothing = random.once_in(20);
+    // Some keys twice: the first counts.
+    for _ in 0..random.below(5) {
         let (_, key) = random.one_of(&SortKey::ALL);
-        if listing.sort.iter().all(|(present, _)| *present != key) {
-            listing.sort.push((key, random.one_of(&[Direction::Asc, Direction::Desc])));
-        }
+        listing.sort.push((key, random.one_of(&[Direction::Asc, Direction::Desc])));
     }
     listing
 }
@@ -281,7 +300,8 @@ fn expected(listing: &Listing, images: &[(Image, BTreeMap<ProjectId, MemberStatu
         .filter(|(image, members)| listing.holds(image, members.get(&listing.project).copied()))
         .map(|(image, _)| image.clone())
         .collect();
-    held.sort_by(|a, b| listing.compare(a, b));
+    let order = listing.comparator();
+    held.sort_by(|a, b| order.compare(a, b));
     held
 }
 
@@ -294,8 +314,9 @@ pub(super) fn every_list_agrees_with_the_predicate(store: &dyn Store) {
         let mut expected = expected(&listing, &images);
         held.extend(ids(&expected));
         if random.once_in(2) {
-            let after = images[random.below(images.len())].0.clone();
-            expected.retain(|image| listing.compare(image, &after).is_gt());
+            let (after, order) =
+                (Position::from(&images[random.below(images.len())].0), listing.comparator());
+            expected.retain(|image| order.is_after(image, &after));
             listing.after = Some(Box::new(after));
         }
         listing.limit = random.below(50);
@@ -320,7 +341,7 @@ pub(super) fn walking_pages_gives_each_image_once_in_order(store: &dyn Store) {
             if is_last {
                 break;
             }
-            listing.after = walked.last().cloned().map(Box::new);
+            listing.after = walked.last().map(|last| Box::new(Position::from(last)));
         }
         assert_eq!(walked, expected(&listing, &images), "{listing:#?}");
     }

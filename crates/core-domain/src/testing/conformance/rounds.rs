@@ -1,15 +1,18 @@
 //! Many looks and many changes of status at once: each is what it would have been alone.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{keep, membership, random::Random, share, together::at_once};
 use crate::{
+    caller::{Context, Rules},
     event::Cause,
     image::{Image, ImageAccess, ImageId, Visibility},
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{MembersPage, SightOf, StatusChange, Store, Viewer},
-    testing::builders::{an_image, cause, project},
+    round::{self, Call},
+    sharing,
+    store::{MembersPage, ROLL_MEMBERS, SightOf, StatusChange, Store, Viewer},
+    testing::builders::{an_image, at, caller, cause, project},
 };
 
 const PROJECTS: [&str; 4] = ["owner", "p", "q", "r"];
@@ -75,6 +78,35 @@ pub(super) fn many_looks_see_what_each_alone_would(store: &dyn Store) {
         let alone = viewers.iter().map(|(id, viewer)| store.members(*id, *viewer, &all).expect("a look"));
         assert_eq!(store.rolls(&viewers).expect("looks"), alone.collect::<Vec<_>>());
     }
+}
+
+pub(super) fn a_look_at_many_members_has_one_more_than_it_may(store: &dyn Store) {
+    let (few, many) = (an_image("owner"), an_image("owner"));
+    for (image, count) in [(&few, ROLL_MEMBERS), (&many, ROLL_MEMBERS + 40)] {
+        keep(store, image);
+        for number in 0..count {
+            share(store, image, &number.to_string(), MemberStatus::Pending, 3);
+        }
+    }
+    let owner = project("owner");
+    let viewer = Viewer { project: Some(&owner), admin: false };
+    let rolls = store.rolls(&[(few.id, viewer), (many.id, viewer), (few.id, viewer)]).expect("looks");
+    let counts: Vec<usize> =
+        rolls.iter().map(|roll| roll.as_ref().expect("an image").members.len()).collect();
+    assert_eq!(counts, [ROLL_MEMBERS, ROLL_MEMBERS + 1, ROLL_MEMBERS]);
+    let whole = store.members(few.id, viewer, &MembersPage::default()).expect("a look");
+    assert_eq!((&rolls[0], &rolls[2]), (&whole, &whole));
+
+    // Such a list is not for a round.
+    let caller = Arc::new(caller("owner", &["reader"]));
+    let rules = Rules::default();
+    let call =
+        |image| Call { caller: Arc::clone(&caller), image, what: (), now: at(9), request: "req-9".into() };
+    let listed = round::list_members(&rules, store, &[call(few.id), call(many.id)]);
+    assert_eq!(listed.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false]);
+    let context = Context { caller: &caller, rules: &rules, now: at(9), request: "req-9" };
+    let (alone, more) = sharing::list(context, store, many.id, None, None, None).expect("a list");
+    assert_eq!((alone.len(), more), (ROLL_MEMBERS + 40, false));
 }
 
 pub(super) fn many_statuses_become_what_each_in_turn_would_make_them(store: &dyn Store) {

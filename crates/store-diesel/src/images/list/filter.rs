@@ -73,6 +73,12 @@ pub(super) fn conditions(listing: &Listing) -> Vec<Fragment<'_>> {
     if let Some(protected) = listing.protected {
         all.push(Box::new(images::protected.eq(protected)));
     }
+    if let Some(gibibytes) = listing.min_disk {
+        all.push(Box::new(images::min_disk.eq(gibibytes)));
+    }
+    if let Some(mebibytes) = listing.min_ram {
+        all.push(Box::new(images::min_ram.eq(mebibytes)));
+    }
     all
 }
 

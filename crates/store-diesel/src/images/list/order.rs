@@ -1,9 +1,6 @@
-//! The order of a list and the place in it to go on from: `Listing::compare`.
+//! The order of a list and the place in it to go on from: `Comparator`.
 
-use core_domain::{
-    image::Image,
-    listing::{Direction, Listing, SortKey},
-};
+use core_domain::listing::{Direction, Listing, Position, SortKey};
 use diesel::{
     IntoSql, QueryResult,
     dsl::sql,
@@ -99,19 +96,19 @@ fn column_of<'a>(range: Range<'_>, key: SortKey) -> Fragment<'a> {
     }
 }
 
-fn value<'a>(key: SortKey, image: &'a Image) -> Fragment<'a> {
+fn value<'a>(key: SortKey, position: &'a Position) -> Fragment<'a> {
     fn text(text: Option<&str>) -> Fragment<'_> {
         Box::new(text.unwrap_or_default().into_sql::<Text>())
     }
     match key {
-        SortKey::Name => text(image.name.as_deref()),
-        SortKey::Status => text(Some(image.status.as_str())),
-        SortKey::ContainerFormat => text(image.container_format.as_deref()),
-        SortKey::DiskFormat => text(image.disk_format.as_deref()),
+        SortKey::Name => text(position.name.as_deref()),
+        SortKey::Status => text(Some(position.status.as_str())),
+        SortKey::ContainerFormat => text(position.container_format.as_deref()),
+        SortKey::DiskFormat => text(position.disk_format.as_deref()),
         SortKey::Size => text(None),
-        SortKey::Id => Box::new(Key(image.id.uuid()).into_sql::<Id>()),
-        SortKey::CreatedAt => Box::new(kept(image.created_at).into_sql::<Timestamp>()),
-        SortKey::UpdatedAt => Box::new(kept(image.updated_at).into_sql::<Timestamp>()),
+        SortKey::Id => Box::new(Key(position.id.uuid()).into_sql::<Id>()),
+        SortKey::CreatedAt => Box::new(kept(position.created_at).into_sql::<Timestamp>()),
+        SortKey::UpdatedAt => Box::new(kept(position.updated_at).into_sql::<Timestamp>()),
     }
 }
 

@@ -1,0 +1,154 @@
+//! Lists that clients ask for and do not read: what they hold, and what is left to others.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    time::{Duration, Instant},
+};
+
+use core_domain::{image::Visibility, testing::builders};
+
+use crate::{client::Client, served::Served};
+
+const MIB: i64 = 1 << 20;
+/// Longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Twenty images that only the project sees and that fill more than a page: 200 KiB each.
+fn fat(served: &Served, project: &str) {
+    for second in 0..20 {
+        served.image(project, |image| {
+            image.visibility = Visibility::Private;
+            image.created_at = builders::at(second);
+            for number in 0..20 {
+                image.properties.insert(format!("p{number:02}"), "x".repeat(10 << 10));
+            }
+        });
+    }
+}
+
+/// Asks for a list and does not read the answer. Its system takes next to nothing of it either.
+fn asks(served: &Served, client: &Client<'_>) -> TcpStream {
+    let connected = async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4 << 10).unwrap();
+        socket.connect(served.address).await.unwrap().into_std().unwrap()
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+    let mut stream = runtime.block_on(connected);
+    stream.set_nonblocking(false).unwrap();
+    stream.write_all(&client.ask("GET", "/v2/images?visibility=private&limit=100").bytes()).unwrap();
+    stream
+}
+
+/// Waits until it holds.
+fn until(what: &str, holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < PATIENCE, "{what}");
+        std::thread::yield_now();
+    }
+}
+
+fn private(served: &Served, project: &str) {
+    served.image(project, |image| {
+        image.visibility = Visibility::Private;
+        image.name = Some("small".into());
+    });
+}
+
+#[test]
+fn a_page_of_fat_records_ends_early_and_the_next_goes_on() {
+    let served = Served::start();
+    fat(&served, "p");
+    let client = served.member_of("p");
+    let (mut next, mut sizes) = (Some("/v2/images?limit=100".to_owned()), Vec::new());
+    while let Some(link) = next {
+        let reply = client.get(&link);
+        assert_eq!(reply.status, 200);
+        assert!(reply.body.len() < core_domain::limits::PAGE_BYTES);
+        let page = reply.json();
+        sizes.push(page["images"].as_array().unwrap().len());
+        next = page["next"].as_str().map(ToOwned::to_owned);
+    }
+    assert_eq!(sizes, [19, 1]);
+    until("all is given back", || served.list_memory() == 0);
+}
+
+#[test]
+fn a_large_page_reads_as_if_it_was_written_at_once() {
+    let served = Served::start();
+    for second in 0..300 {
+        served.image("p", |image| {
+            image.created_at = builders::at(second);
+            image.name = Some(format!("\"{second}\""));
+        });
+    }
+    let client = served.member_of("p");
+    let large = client.get("/v2/images?limit=300&sort=created_at:asc");
+    assert_eq!(large.header("transfer-encoding"), Some("chunked"));
+    let images: Vec<String> = large.json()["images"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|image| client.get(&format!("/v2/images/{}", image["id"].as_str().unwrap())).text().to_owned())
+        .collect();
+    let expected = format!(
+        r#"{{"images":[{}],"first":"/v2/images?limit=300&sort=created_at:asc","schema":"/v2/schemas/images"}}"#,
+        images.join(",")
+    );
+    assert_eq!(large.text(), expected);
+    let small = client.get("/v2/images?limit=1&sort=created_at:asc");
+    assert!(small.header("content-length").is_some());
+    assert!(small.text().starts_with(&format!("{{\"images\":[{}],\"first\":", images[0])));
+}
+
+#[test]
+fn projects_that_do_not_read_leave_the_others_their_share() {
+    let served = Served::with(|setup| setup.settings.deadline = Duration::from_secs(2));
+    let slow: Vec<String> = (0..3).map(|number| format!("slow{number}")).collect();
+    for project in &slow {
+        fat(&served, project);
+    }
+    private(&served, "other");
+    let clients: Vec<_> = slow.iter().map(|project| served.member_of(project)).collect();
+    // Far more than fit: each page is 4 MiB, of which a connection takes no more than its buffers.
+    let streams: Vec<TcpStream> =
+        (0..90).map(|number| asks(&served, &clients[number % clients.len()])).collect();
+    // Held as long as they do not read: by three projects together three quarters at most.
+    until("the slow hold their share", || served.list_memory() > 40 * MIB);
+    assert!(served.list_memory() <= 48 * MIB, "{}", served.list_memory());
+    // Another project is answered meanwhile, every time.
+    let other = served.member_of("other");
+    for _ in 0..50 {
+        assert_eq!(other.lists("?visibility=private"), ["small"]);
+        assert!(served.list_memory() <= 64 * MIB, "{}", served.list_memory());
+    }
+    // One of the slow projects is told to come again, in time.
+    let refused = clients[0].get("/v2/images?visibility=private");
+    assert_eq!((refused.status, refused.header("retry-after").is_some()), (503, true));
+    drop(streams);
+    until("all is given back", || served.list_memory() == 0);
+    assert_eq!(clients[0].get("/v2/images?visibility=private&limit=1").status, 200);
+}
+
+#[test]
+fn a_list_that_is_read_late_is_whole() {
+    let served = Served::start();
+    fat(&served, "p");
+    let client = served.member_of("p");
+    let mut stream = asks(&served, &client);
+    until("it is being sent", || served.list_memory() > 0);
+    let held = served.list_memory();
+    assert!(held <= 4 * MIB, "{held}");
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut read = Vec::new();
+    let mut buffer = [0; 1 << 16];
+    while !read.ends_with(b"\r\n0\r\n\r\n") {
+        let count = stream.read(&mut buffer).unwrap();
+        assert!(count > 0, "closed after {}", read.len());
+        read.extend_from_slice(&buffer[..count]);
+    }
+    assert!(read.windows(8).any(|window| window == b"\"schema\""));
+    until("all is given back", || served.list_memory() == 0);
+}
