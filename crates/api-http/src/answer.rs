@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use actix_cors::CorsError;
 use actix_web::{
     HttpMessage, HttpRequest,
     body::{BoxBody, EitherBody, MessageBody},
@@ -49,7 +50,11 @@ pub(crate) async fn answer<B: MessageBody>(
         Ok(()) => reckoned(next.call(request)).await?.map_into_left_body(),
         Err(error) => request.error_response(error).map_into_right_body(),
     };
-    let mut response = match response.response().error().and_then(|error| error.as_error::<ApiError>()) {
+    let error = response.response().error();
+    let of_cors = error
+        .and_then(|error| error.as_error::<CorsError>())
+        .map(|error| ApiError::Request(format!("{error}.")));
+    let mut response = match of_cors.as_ref().or_else(|| error?.as_error::<ApiError>()) {
         Some(error) => {
             let mut rendered = error.response(response.request().headers());
             keep_cors(response.headers(), rendered.headers_mut());

@@ -106,11 +106,13 @@ impl App {
     ) -> Self {
         let seats = settings.connections.max(1);
         let rounds = Rounds::start(&store, &rules, &metrics);
-        let connections = Connections::new(settings.edge.max_connections, metrics.edge.clone());
+        let edge = &settings.edge;
+        let connections = Connections::new(edge.max_connections, metrics.edge.clone());
+        let bodies = BodyBuffer::new(edge.body_buffer_bytes, metrics.edge.clone());
         let budget = Budget::new(metrics.list_memory.clone());
         Self {
             connections: Arc::new(connections),
-            bodies: BodyBuffer::new(settings.edge.body_buffer_bytes),
+            bodies,
             rounds,
             buckets: settings.rate.map(Buckets::new),
             store,

@@ -77,6 +77,7 @@ impl Metrics {
 #[derive(Clone, Debug)]
 pub(crate) struct EdgeMetrics {
     open: IntGauge,
+    body_bytes: IntGauge,
     rejected: IntCounterVec,
 }
 
@@ -88,6 +89,7 @@ impl EdgeMetrics {
     /// Metrics that `registry` shows.
     pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
         let open = IntGauge::new("vitrine_http_connections", "Connections that clients have open.")?;
+        let body_bytes = IntGauge::new("vitrine_http_body_buffer_bytes", "Bytes that request bodies hold.")?;
         let rejected = IntCounterVec::new(
             Opts::new(
                 "vitrine_http_rejected_connections_total",
@@ -99,12 +101,17 @@ impl EdgeMetrics {
             rejected.with_label_values(&[reason]);
         }
         registry.register(Box::new(open.clone()))?;
+        registry.register(Box::new(body_bytes.clone()))?;
         registry.register(Box::new(rejected.clone()))?;
-        Ok(Self { open, rejected })
+        Ok(Self { open, body_bytes, rejected })
     }
 
     pub(crate) fn open(&self, connections: usize) {
         self.open.set(i64::try_from(connections).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn body_bytes(&self, bytes: usize) {
+        self.body_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn rejected(&self, reason: &str) {

@@ -27,7 +27,7 @@ pub(crate) async fn show() -> Result<HttpResponse, ApiError> {
 }
 
 /// Everything that a request under `/v2` may be refused with, whatever it asks for.
-const OF_ALL_UNDER_V2: [u16; 4] = [401, 429, 500, 503];
+const OF_ALL_UNDER_V2: [u16; 6] = [401, 414, 429, 431, 500, 503];
 /// What reading a body may end with.
 const OF_BODIES: [u16; 4] = [400, 408, 413, 415];
 

@@ -10,7 +10,7 @@ use std::{
 
 use core_domain::project::ProjectId;
 
-use crate::error::ApiError;
+use crate::{error::ApiError, metrics::EdgeMetrics};
 
 /// What a body that is being received counts at least is the buffer divided by this: slow bodies hold connections as well.
 const BODIES: usize = 512;
@@ -19,6 +19,7 @@ const BODIES: usize = 512;
 #[derive(Debug)]
 pub(crate) struct BodyBuffer {
     bytes: usize,
+    metrics: EdgeMetrics,
     held: Mutex<Held>,
 }
 
@@ -29,8 +30,8 @@ struct Held {
 }
 
 impl BodyBuffer {
-    pub(crate) fn new(bytes: usize) -> Arc<Self> {
-        Arc::new(Self { bytes, held: Mutex::default() })
+    pub(crate) fn new(bytes: usize, metrics: EdgeMetrics) -> Arc<Self> {
+        Arc::new(Self { bytes, metrics, held: Mutex::default() })
     }
 
     /// Room for the body of a request of this project.
@@ -84,6 +85,7 @@ impl BodyRoom {
             return Err(ApiError::Overloaded("The server holds as many request bodies as it can"));
         }
         held.all += more;
+        self.buffer.metrics.body_bytes(held.all);
         held.by_project.insert(self.project.clone(), own + more);
         self.counted += more;
         Ok(())
@@ -92,6 +94,7 @@ impl BodyRoom {
     fn give_back(&mut self, bytes: usize) {
         let mut held = self.buffer.held();
         held.all = held.all.saturating_sub(bytes);
+        self.buffer.metrics.body_bytes(held.all);
         if let Some(own) = held.by_project.get_mut(&self.project) {
             *own = own.saturating_sub(bytes);
             if *own == 0 {
@@ -118,6 +121,10 @@ mod tests {
         ProjectId::parse(name).ok()
     }
 
+    fn buffer() -> Arc<BodyBuffer> {
+        BodyBuffer::new(16 * MIB, EdgeMetrics::new(&prometheus::Registry::new()).unwrap())
+    }
+
     /// As many bodies as are let in.
     fn all(buffer: &Arc<BodyBuffer>, name: &str, bytes: usize) -> Vec<BodyRoom> {
         let body = || {
@@ -130,7 +137,7 @@ mod tests {
 
     #[test]
     fn one_project_holds_half_and_another_finds_room() {
-        let buffer = BodyBuffer::new(16 * MIB);
+        let buffer = buffer();
         let first = all(&buffer, "first", MIB);
         assert_eq!(first.len(), 8);
         let second = all(&buffer, "second", MIB);
@@ -143,13 +150,13 @@ mod tests {
 
     #[test]
     fn slow_bodies_are_bounded_in_number() {
-        let buffer = BodyBuffer::new(16 * MIB);
+        let buffer = buffer();
         assert_eq!(all(&buffer, "first", 1).len(), BODIES / 2);
     }
 
     #[test]
     fn complete_body_counts_as_what_it_is() {
-        let buffer = BodyBuffer::new(16 * MIB);
+        let buffer = buffer();
         let mut bodies = all(&buffer, "first", 100);
         for body in &mut bodies {
             body.complete();

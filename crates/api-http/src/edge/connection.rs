@@ -143,6 +143,11 @@ impl Connection {
         self.charged.load(Relaxed)
     }
 
+    /// What is charged, given back.
+    pub(super) fn take_charge(&self) -> usize {
+        self.charged.swap(0, Relaxed)
+    }
+
     pub(super) fn begin_answer(&self, now: u64, has_body: bool) {
         self.enter(Activity::Answering, now);
         self.has_unread_body.store(has_body, Relaxed);

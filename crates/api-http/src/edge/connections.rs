@@ -8,7 +8,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -35,8 +35,10 @@ pub(crate) struct Connections {
     limit: usize,
     started: Instant,
     open: Mutex<Open>,
-    /// The sum of what connections are charged for their heads.
-    heads: AtomicUsize,
+    /// Those that are not being ended.
+    live: AtomicUsize,
+    /// The sum of what connections are charged for their heads; below zero for a moment where one is ended while it reads.
+    heads: AtomicIsize,
     pub(super) metrics: EdgeMetrics,
 }
 
@@ -53,7 +55,8 @@ impl Connections {
             limit: limit.max(1),
             started: Instant::now(),
             open: Mutex::new(Open::default()),
-            heads: AtomicUsize::new(0),
+            live: AtomicUsize::new(0),
+            heads: AtomicIsize::new(0),
             metrics,
         }
     }
@@ -82,10 +85,11 @@ impl Connections {
         local: Option<SocketAddr>,
     ) -> Option<Admitted> {
         let mut open = self.open();
-        let mut live = open.live();
+        let mut live = self.live.load(Relaxed);
         if live >= self.limit {
             let needed = live - self.limit + (self.limit / BATCH_SHARE).max(1);
-            live -= self.make_room(&open, |ended, _| ended < needed).min(live);
+            self.make_room(&open, |ended, _| ended < needed);
+            live = self.live.load(Relaxed);
         }
         if live >= self.limit + self.surplus() {
             self.metrics.rejected("full");
@@ -96,14 +100,15 @@ impl Connections {
         let id = open.next;
         open.next += 1;
         open.all.insert(id, Arc::clone(&connection));
+        self.live.fetch_add(1, Relaxed);
         self.metrics.open(open.all.len());
         drop(open);
         Some(Admitted { connections: Arc::clone(self), connection, id })
     }
 
     /// Ends connections without a request in progress, for as long as `more` says of their number and of the bytes that were
-    /// charged for them; gives their number.
-    fn make_room(&self, open: &Open, more: impl Fn(usize, usize) -> bool) -> usize {
+    /// charged for them.
+    fn make_room(&self, open: &Open, more: impl Fn(usize, usize) -> bool) {
         let mut peers: HashMap<IpAddr, Peer> = HashMap::new();
         let evictable = |connection: &&Arc<Connection>| {
             connection.activity() != Activity::Answering && connection.ending().is_none()
@@ -119,30 +124,40 @@ impl Connections {
         while more(ended, bytes) {
             let Some(mut peer) = heaviest.pop() else { break };
             let Some(connection) = peer.connections.pop() else { continue };
-            peer.weight = peer.weight.saturating_sub(WEIGHT + connection.charged());
+            let charged = connection.charged();
+            peer.weight = peer.weight.saturating_sub(WEIGHT + charged);
             heaviest.push(peer);
             let (ending, reason) = match connection.activity() {
                 Activity::Idle => (Ending::Quiet, "idle"),
                 Activity::ReadingHead | Activity::Answering => (Ending::NoRoom, "no_room"),
             };
-            if connection.end(ending) {
+            if self.end(&connection, ending) {
                 self.metrics.rejected(reason);
                 ended += 1;
-                bytes += connection.charged();
+                bytes += charged;
             }
         }
-        ended
+    }
+
+    /// Ends a connection, whose place and bytes are others' from now on; says whether this was the first reason to.
+    fn end(&self, connection: &Connection, ending: Ending) -> bool {
+        let first = connection.end(ending);
+        if first {
+            self.live.fetch_sub(1, Relaxed);
+            self.heads.fetch_sub(connection.take_charge().cast_signed(), Relaxed);
+        }
+        first
     }
 
     /// So many bytes more are charged for heads; ends connections if that is too much.
     fn charge(&self, bytes: usize) {
-        if bytes == 0 || self.heads.fetch_add(bytes, Relaxed) + bytes <= HEADS_BYTES {
+        let limit = HEADS_BYTES.cast_signed();
+        let more = bytes.cast_signed();
+        if bytes == 0 || self.heads.fetch_add(more, Relaxed).saturating_add(more) <= limit {
             return;
         }
         let open = self.open();
-        // Those that are being ended give back what they hold in a moment.
-        let leaving = open.all.values().filter(|connection| connection.ending().is_some());
-        let held = self.heads.load(Relaxed).saturating_sub(leaving.map(|leaving| leaving.charged()).sum());
+        let held = usize::try_from(self.heads.load(Relaxed)).unwrap_or_default();
         if held > HEADS_BYTES {
             let excess = held - HEADS_BYTES + HEADS_BYTES / BATCH_SHARE;
             self.make_room(&open, |_, bytes| bytes < excess);
@@ -158,16 +173,9 @@ impl Connections {
                 && now.saturating_sub(connection.since()) > timeout;
             if is_late {
                 let said = !connection.has_unread_body();
-                connection.end(if said { Ending::SlowHead } else { Ending::Quiet });
+                self.end(connection, if said { Ending::SlowHead } else { Ending::Quiet });
             }
         }
-    }
-}
-
-impl Open {
-    /// Those that are not being ended.
-    fn live(&self) -> usize {
-        self.all.values().filter(|connection| connection.ending().is_none()).count()
     }
 }
 
@@ -227,6 +235,10 @@ impl Admitted {
         }
     }
 
+    pub(super) fn end(&self, ending: Ending) {
+        self.connections.end(&self.connection, ending);
+    }
+
     pub(super) fn metrics(&self) -> &EdgeMetrics {
         &self.connections.metrics
     }
@@ -239,11 +251,11 @@ impl Admitted {
 
 impl Drop for Admitted {
     fn drop(&mut self) {
+        self.connections.end(&self.connection, Ending::Quiet);
+        self.connections.heads.fetch_sub(self.connection.take_charge().cast_signed(), Relaxed);
         let mut open = self.connections.open();
         open.all.remove(&self.id);
         self.connections.metrics.open(open.all.len());
-        drop(open);
-        self.connections.heads.fetch_sub(self.connection.charged(), Relaxed);
     }
 }
 
@@ -344,7 +356,7 @@ mod tests {
             admitted.received(&vec![b'x'; kilobytes]);
             heavy.retain(|heavy: &Admitted| heavy.connection.ending().is_none());
             heavy.push(admitted);
-            assert!(connections.heads.load(Relaxed) <= HEADS_BYTES + kilobytes);
+            assert!(connections.heads.load(Relaxed) <= (HEADS_BYTES + kilobytes).cast_signed());
         }
         heavy.clear();
         assert_eq!(connections.heads.load(Relaxed), 0);

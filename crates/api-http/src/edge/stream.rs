@@ -127,7 +127,7 @@ impl AsyncRead for Stream {
         connection.wake_by(cx.waker());
         if connection.activity() != Activity::Answering {
             if let Some(ending) = connection.oversized_head() {
-                connection.end(ending);
+                this.admitted.end(ending);
             }
             if let Some(ending) = connection.ending() {
                 this.refuse(ending);

@@ -169,10 +169,10 @@ fn expected(method: &str, path: &str, who: Who, kind: Kind, private: PrivateImag
     let writes = who == Who::Admin || (who.may_write() && on_the_owner_side(who, kind));
     let is_the_guest = matches!(who, Who::Guest(..));
     Some(match (method, path) {
-        ("GET", "/") => 300,
+        ("GET" | "HEAD", "/") => 300,
         // `/readyz`: of a service whose records are there and whose Keystone has answered.
         ("GET", "/versions" | "/openapi.json" | "/healthcheck" | "/livez" | "/readyz") => 200,
-        ("HEAD", "/healthcheck" | "/livez" | "/readyz") => 200,
+        ("HEAD", "/versions" | "/healthcheck" | "/livez" | "/readyz") => 200,
         (
             "GET",
             "/v2/schemas/image" | "/v2/schemas/images" | "/v2/schemas/member" | "/v2/schemas/members",

@@ -173,8 +173,8 @@ fn every_answer_has_a_request_id_of_ours_and_no_two_the_same() {
         (owner.get("/v2/nothing"), 404),
         (owner.delete("/v2/images"), 405),
         (owner.ask("HEAD", "/v2/images").send(), 405),
-        (owner.ask("OPTIONS", "/v2/images").send(), 405),
-        (nobody.ask("OPTIONS", "/v2/images").send(), 401),
+        (nobody.ask("OPTIONS", "/v2/images").send(), 204),
+        (nobody.ask("OPTIONS", "/v2/nothing").send(), 401),
         (owner.delete("/v2/images//members/x"), 405),
         (owner.get("/v2/images/%FF"), 400),
         (owner.post("/v2/images", &json!({"name": 1})), 400),
@@ -190,7 +190,7 @@ fn every_answer_has_a_request_id_of_ours_and_no_two_the_same() {
 #[test]
 fn a_caller_s_request_id_does_not_replace_ours() {
     let served = Served::start();
-    let long = format!("req-{}", "a".repeat(100_000));
+    let long = format!("req-{}", "a".repeat(60_000));
     for theirs in
         ["req-5b0d5c5e-3f5c-4b9a-9a3e-0d6d6b2f9b1c", "<b>x</b>", "", "req-\u{e9}", &long[..65], &long]
     {
@@ -309,10 +309,10 @@ fn a_wrong_method_on_a_known_path_is_told_the_right_ones() {
         (format!("/v2/images/{image}/tags/x"), "PUT, DELETE"),
         ("/v2/schemas/member".to_owned(), "GET"),
         ("/healthcheck".to_owned(), "GET, HEAD"),
-        ("/versions".to_owned(), "GET"),
-        ("/".to_owned(), "GET"),
+        ("/versions".to_owned(), "GET, HEAD"),
+        ("/".to_owned(), "GET, HEAD"),
     ] {
-        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PURGE", "get"] {
+        for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PURGE", "get"] {
             if allowed.split(", ").any(|one| one == method) {
                 continue;
             }
