@@ -17,6 +17,7 @@ pub mod client;
 pub mod http;
 pub mod kept;
 pub mod keystone;
+pub mod memory;
 pub mod party;
 pub mod patience;
 pub mod pgbouncer;

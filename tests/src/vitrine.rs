@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::http::Call;
 use crate::keystone::Keystone;
+use crate::memory::MemoryLimit;
 use crate::patience;
 use crate::postgres::Database;
 use crate::supervised::{Program, Supervised};
@@ -23,6 +24,7 @@ pub struct Launch {
     arguments: Vec<String>,
     settings: Vec<(String, String)>,
     descriptors: Option<u32>,
+    memory: Option<PathBuf>,
     program: Option<PathBuf>,
 }
 
@@ -53,6 +55,7 @@ impl Vitrine {
             arguments: vec!["serve".to_owned()],
             settings: Vec::new(),
             descriptors: None,
+            memory: None,
             program: None,
         };
         keystone
@@ -80,7 +83,7 @@ impl Vitrine {
         let anywhere =
             ["dev", "--listen", "127.0.0.1:0", "--keystone-listen", "127.0.0.1:0"].map(str::to_owned);
         let arguments = anywhere.into_iter().chain(arguments).collect();
-        Launch { arguments, settings: Vec::new(), descriptors: None, program: None }
+        Launch { arguments, settings: Vec::new(), descriptors: None, memory: None, program: None }
             .with("VITRINE_LOG__FORMAT", "json")
     }
 
@@ -173,6 +176,13 @@ impl Launch {
         self
     }
 
+    /// With no more memory than this allows.
+    #[must_use]
+    pub fn with_memory(mut self, limit: &MemoryLimit) -> Self {
+        self.memory = limit.entrance();
+        self
+    }
+
     /// Starts it and waits until it is ready to answer.
     ///
     /// # Panics
@@ -233,6 +243,10 @@ impl Launch {
         if let Some(number) = self.descriptors {
             let limit = format!("ulimit -Sn {number} && exec \"$0\" \"$@\"");
             program = program.args(["/bin/sh", "-c", &limit]);
+        }
+        if let Some(entrance) = &self.memory {
+            let enter = "echo $$ >\"$0\" && exec \"$@\"";
+            program = program.args(["/bin/sh", "-c", enter]).arg(entrance);
         }
         let log = directory.join("log");
         program

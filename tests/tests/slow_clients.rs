@@ -1,0 +1,231 @@
+//! Ten thousand clients that never finish what they begin, and a service with as much memory as the manifests give it: it goes
+//! on, and whoever else asks is answered while they are there.
+//!
+//! The issue names a time: a client is answered within the head timeout (10 s) + 5 s. A shared machine may be slower than
+//! that, so the test does not measure it. It judges by the order instead: the answer has come while the server was full of
+//! unfinished heads that were there before the client. Had the client to wait for a place until a head times out, these would
+//! have been ended first.
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "a story fails by panicking")]
+#![allow(clippy::print_stdout, reason = "figures")]
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use testbed::memory::{self, MemoryLimit};
+use testbed::{Database, Keystone, Party, Postgres, Vitrine};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{sleep, timeout};
+
+/// Longer than anything takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+const ATTACKERS: usize = 10_000;
+/// Each has a part of the attackers: a machine has some 28,000 ports for one address.
+const ADDRESSES: usize = 20;
+/// As much of a head as the server reads.
+const HEAD: usize = 60 * 1024;
+
+/// What `deploy/kubernetes/base` gives the service.
+fn limit_of_the_manifests() -> u64 {
+    let deployment = include_str!("../../deploy/kubernetes/base/deployment.yaml");
+    let limits = deployment.split("limits:").nth(1).expect("limits of resources");
+    let memory = limits.lines().find_map(|line| line.trim().strip_prefix("memory: ")).expect("of memory");
+    memory.strip_suffix("Mi").expect("in MiB").parse::<u64>().expect("a number") << 20
+}
+
+/// The service as the manifests start it.
+fn serve(memory: &MemoryLimit) -> (Vitrine, Database<'static>) {
+    let database = Postgres::shared().database();
+    let vitrine = Vitrine::serve(&database, Keystone::shared())
+        .with("VITRINE_WORKERS", "2")
+        .with("VITRINE_DATABASE__POOL_SIZE", "8")
+        .with("VITRINE_LOG__LEVEL", "warn,vitrine=info")
+        .with_memory(memory)
+        .start();
+    (vitrine, database)
+}
+
+fn address(vitrine: &Vitrine) -> SocketAddr {
+    vitrine.url().trim_start_matches("http://").parse().unwrap()
+}
+
+/// A connection from this loopback address.
+async fn connect(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_reuseaddr(true)?;
+    socket.bind((from, 0).into())?;
+    socket.connect(to).await
+}
+
+/// The clients that never finish, and how many of them the server holds.
+struct Attack {
+    is_over: AtomicBool,
+    begun: AtomicUsize,
+    held: AtomicUsize,
+    refused: AtomicUsize,
+}
+
+impl Attack {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            is_over: AtomicBool::new(false),
+            begun: AtomicUsize::new(0),
+            held: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
+        })
+    }
+
+    /// Sends `bytes` and holds the connection; once it is ended, comes again.
+    async fn run(self: Arc<Self>, number: usize, to: SocketAddr, bytes: Arc<Vec<u8>>) {
+        let from = Ipv4Addr::new(127, 0, 1, 1 + u8::try_from(number % ADDRESSES).unwrap());
+        let mut first = true;
+        while !self.is_over.load(Relaxed) {
+            let connected = connect(from, to).await;
+            if let Ok(mut stream) = connected {
+                let sent = stream.write_all(&bytes).await;
+                if std::mem::take(&mut first) {
+                    self.begun.fetch_add(1, Relaxed);
+                }
+                if sent.is_ok() {
+                    self.held.fetch_add(1, Relaxed);
+                    let mut answer = [0; 12];
+                    if stream.read_exact(&mut answer).await.is_ok() && answer.ends_with(b"503") {
+                        self.refused.fetch_add(1, Relaxed);
+                    }
+                    self.held.fetch_sub(1, Relaxed);
+                }
+            }
+            // Ten thousand that never rest would be a load on the machine rather than on the bounds.
+            sleep(Duration::from_millis(20_000 + (number as u64 * 7919) % 20_000)).await;
+        }
+    }
+}
+
+/// Waits until the attack has come to this.
+async fn until(what: &str, vitrine: &Vitrine, is_so: impl Fn() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(
+            vitrine.process().exit_status().is_none(),
+            "{what}: the service has ended:\n{}",
+            tail(vitrine)
+        );
+        assert!(Instant::now() < end, "waited in vain: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn tail(vitrine: &Vitrine) -> String {
+    let log = vitrine.log();
+    log.lines().rev().take(5).collect::<Vec<_>>().join("\n")
+}
+
+/// What the service says of itself.
+fn metric(vitrine: &Vitrine, name: &str) -> f64 {
+    let metrics = tokio::task::block_in_place(|| vitrine.figures());
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in\n{metrics}")).trim().parse().unwrap()
+}
+
+/// One request on a connection of its own; gives the status.
+async fn status(to: SocketAddr, request: &str) -> u16 {
+    let exchange = async {
+        let mut stream = connect(Ipv4Addr::LOCALHOST, to).await.expect("a connection");
+        stream.write_all(request.as_bytes()).await.expect("a request");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.expect("an answer");
+        String::from_utf8_lossy(&answer[9..]).parse().expect("a status")
+    };
+    timeout(PATIENCE, exchange).await.expect("an answer in time")
+}
+
+/// Whether the service has kept to its memory.
+fn has_fitted(vitrine: &Vitrine, memory: &MemoryLimit, limit: u64) {
+    assert_eq!(vitrine.process().exit_status(), None, "the service has ended:\n{}", tail(vitrine));
+    let peak = memory::peak(vitrine.process().pid());
+    println!("peak {} MiB of {} MiB, enforced: {}", peak >> 20, limit >> 20, memory.is_enforced());
+    assert!(peak < limit, "{peak} bytes of {limit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ten_thousand_slow_heads_neither_end_the_service_nor_keep_others_out() {
+    let limit = limit_of_the_manifests();
+    let memory = MemoryLimit::new(limit);
+    let (vitrine, _database) = tokio::task::block_in_place(|| serve(&memory));
+    let owner = tokio::task::block_in_place(|| Party::new(Keystone::shared(), "owner", &["member"]));
+    let to = address(&vitrine);
+    let head = format!("GET /livez HTTP/1.1\r\nHost: a\r\nX-Slow: {}", "x".repeat(HEAD));
+    let (attack, head) = (Attack::new(), Arc::new(head.into_bytes()));
+    let attackers: Vec<_> = (0..ATTACKERS)
+        .map(|number| tokio::spawn(Arc::clone(&attack).run(number, to, Arc::clone(&head))))
+        .collect();
+    until("all attackers have begun", &vitrine, || attack.begun.load(Relaxed) == ATTACKERS).await;
+
+    let list = format!("GET /v2/images HTTP/1.1\r\nHost: a\r\nX-Auth-Token: {}\r\n\r\n", owner.token);
+    for round in 0..5 {
+        for (request, expected) in [
+            ("GET /livez HTTP/1.0\r\n\r\n", 200),
+            (list.as_str(), 200),
+            ("GET /v2/images HTTP/1.0\r\n\r\n", 401),
+        ] {
+            let began = Instant::now();
+            assert_eq!(status(to, request).await, expected, "round {round}");
+            let held = attack.held.load(Relaxed);
+            assert!(held > 300, "{held} attackers hold their connections while others are answered");
+            println!("answered in {:?} beside {held} unfinished heads", began.elapsed());
+        }
+        sleep(Duration::from_millis(500)).await;
+    }
+    let open = metric(&vitrine, "vitrine_http_connections");
+    println!("{open} connections, {} refused by 503", attack.refused.load(Relaxed));
+    assert!(open <= 2304.0, "{open}: those that are being ended included");
+    assert!(metric(&vitrine, "vitrine_http_rejected_connections_total{reason=\"no_room\"}") > 1000.0);
+    has_fitted(&vitrine, &memory, limit);
+    attack.is_over.store(true, Relaxed);
+    attackers.iter().for_each(tokio::task::JoinHandle::abort);
+    tokio::task::block_in_place(|| vitrine.stop());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_bodies_neither_end_the_service_nor_keep_others_out() {
+    let limit = limit_of_the_manifests();
+    let memory = MemoryLimit::new(limit);
+    let (vitrine, _database) = tokio::task::block_in_place(|| serve(&memory));
+    let [hostile, other] = tokio::task::block_in_place(|| {
+        ["hostile", "other"].map(|name| Party::new(Keystone::shared(), name, &["member"]))
+    });
+    let to = address(&vitrine);
+    // All but the end of a body of the largest size.
+    let length = 1 << 20;
+    let begun = format!(
+        "POST /v2/images HTTP/1.1\r\nHost: a\r\nX-Auth-Token: {}\r\nContent-Length: {length}\r\n\r\n{}",
+        hostile.token,
+        " ".repeat(length - 1)
+    );
+    let (attack, begun) = (Attack::new(), Arc::new(begun.into_bytes()));
+    let attackers: Vec<_> = (0..1500)
+        .map(|number| tokio::spawn(Arc::clone(&attack).run(number, to, Arc::clone(&begun))))
+        .collect();
+    until("bodies were refused", &vitrine, || attack.refused.load(Relaxed) > 1000).await;
+    for _ in 0..20 {
+        let body = json!({"name": "here"}).to_string();
+        let request = format!(
+            "POST /v2/images HTTP/1.1\r\nHost: a\r\nX-Auth-Token: {}\r\nContent-Length: {}\r\n\r\n{body}",
+            other.token,
+            body.len()
+        );
+        assert_eq!(status(to, &request).await, 201);
+        assert_eq!(status(to, "GET /livez HTTP/1.0\r\n\r\n").await, 200);
+        let held = metric(&vitrine, "vitrine_http_body_buffer_bytes");
+        assert!(held <= f64::from(16 << 20), "{held}");
+        sleep(Duration::from_millis(200)).await;
+    }
+    assert!(attack.held.load(Relaxed) > 0, "the attack is still there");
+    has_fitted(&vitrine, &memory, limit);
+    attack.is_over.store(true, Relaxed);
+    attackers.iter().for_each(tokio::task::JoinHandle::abort);
+    tokio::task::block_in_place(|| vitrine.stop());
+}
