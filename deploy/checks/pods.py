@@ -168,6 +168,7 @@ def about_vitrine(rendering: Rendering, pod: dict, container: dict) -> Iterator[
     yield from about_secret_files(rendering, pod, container)
     if subcommand == "serve":
         yield from about_serving(pod, container, seen)
+        yield from about_memory(container, seen)
 
 
 def about_serving(pod: dict, container: dict, seen: dict[str, str]) -> Iterator[str]:
@@ -196,6 +197,18 @@ def about_serving(pod: dict, container: dict, seen: dict[str, str]) -> Iterator[
     needed += int(seen.get("VITRINE_SHUTDOWN__GRACE", product.SHUTDOWN_GRACE))
     if pod.get("terminationGracePeriodSeconds", 30) <= needed:
         yield f"terminationGracePeriodSeconds must exceed preStop, VITRINE_SHUTDOWN__DRAIN and VITRINE_SHUTDOWN__GRACE, together {needed}"
+
+
+def about_memory(container: dict, seen: dict[str, str]) -> Iterator[str]:
+    """That the bounds of the program fit the limit at which the system ends it."""
+    limit = container.get("resources", {}).get("limits", {}).get("memory", "")
+    units = {"Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30}
+    size, unit = limit[:-2], limit[-2:]
+    needed = product.needed_memory(seen)
+    if not size.isdigit() or unit not in units:
+        yield f"container {container['name']}: the memory limit {limit!r} is not in Ki, Mi or Gi"
+    elif int(size) * units[unit] < needed:
+        yield f"container {container['name']}: {needed >> 20} MiB for http.max_connections do not fit the limit {limit}"
 
 
 def complaints(rendering: Rendering, readme: str) -> list[str]:

@@ -19,18 +19,23 @@ SHUTDOWN_GRACE = 35
 EXAMPLE = pathlib.Path(__file__).resolve().parent.parent / "vitrine.toml.example"
 
 
-def keys_of(example: str) -> tuple[str, ...]:
-    """As in the configuration file; the environment's name has two underscores for a dot."""
-    found, section = [], ""
+def keys_of(example: str) -> dict[str, str]:
+    """Each key, as in the configuration file, with its default; the environment's name has two underscores for a dot."""
+    found, section = {}, ""
     for line in example.splitlines():
         if heading := re.fullmatch(r"\[([a-z_.]+)\]", line):
             section = heading[1] + "."
-        elif setting := re.match(r"# ([a-z0-9_]+) = ", line):
-            found.append(section + setting[1])
-    return tuple(found)
+        elif setting := re.match(r"# ([a-z0-9_]+) = (.*)", line):
+            found[section + setting[1]] = setting[2]
+    return found
 
 
 KEYS = keys_of(EXAMPLE.read_text())
+# What the program holds besides, in bytes: itself, lists in progress, the heads of requests (docs/adr/0014).
+PROGRAM_BYTES = 48 << 20
+LIST_BYTES = 64 << 20
+HEAD_BYTES = 16 << 20
+CONNECTION_BYTES = 96 << 10
 # These may be named as a file (`…_file`) and, in deployment files, must be.
 SECRET_KEYS = tuple(key for key in KEYS if f"{key}_file" in KEYS)
 
@@ -58,6 +63,13 @@ def max_connections(environment: dict[str, str]) -> int | None:
 def variable(key: str) -> str:
     """The environment variable of a key."""
     return "VITRINE_" + key.upper().replace(".", "__")
+
+
+def needed_memory(environment: dict[str, str]) -> int:
+    """The bytes that a server needs at most: the one formula for the memory limit (docs/adr/0014)."""
+    connections = int(environment.get(variable("http.max_connections"), KEYS["http.max_connections"]))
+    bodies = int(environment.get(variable("http.body_buffer_bytes"), KEYS["http.body_buffer_bytes"]))
+    return PROGRAM_BYTES + LIST_BYTES + HEAD_BYTES + bodies + connections * CONNECTION_BYTES
 
 
 SECRET_VARIABLES = {variable(key) for key in SECRET_KEYS}
