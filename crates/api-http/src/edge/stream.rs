@@ -47,6 +47,7 @@ pub(super) struct Stream {
     /// Written by us in place of the library, or as the last words on a connection.
     out: BytesMut,
     refused: bool,
+    lingers: bool,
     sent_all: bool,
     linger: Option<Pin<Box<Sleep>>>,
 }
@@ -59,6 +60,7 @@ impl Stream {
             read_at_once: 0,
             out: BytesMut::new(),
             refused: false,
+            lingers: false,
             sent_all: false,
             linger: None,
         }
@@ -86,6 +88,8 @@ impl Stream {
         if !reason.is_empty() {
             self.admitted.metrics().rejected(reason);
         }
+        // What others need is given up at once.
+        self.lingers = ending != Ending::NoRoom;
         own_answer::write(&mut self.out, &error);
     }
 
@@ -170,6 +174,7 @@ impl AsyncWrite for Stream {
             };
             this.admitted.metrics().rejected(reason);
             this.refused = true;
+            this.lingers = true;
             this.out.extend_from_slice(buffer.get(..start).unwrap_or_default());
             own_answer::write(&mut this.out, &error);
             // What cannot be sent now is sent by the flush that follows.
@@ -194,7 +199,7 @@ impl AsyncWrite for Stream {
             ready!(Pin::new(&mut this.transport).poll_shutdown(cx))?;
             this.sent_all = true;
         }
-        if this.refused {
+        if this.lingers {
             ready!(this.poll_linger(cx));
         }
         Poll::Ready(Ok(()))
