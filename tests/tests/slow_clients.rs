@@ -174,7 +174,7 @@ async fn ten_thousand_slow_heads_neither_end_the_service_nor_keep_others_out() {
             let began = Instant::now();
             assert_eq!(status(to, request).await, expected, "round {round}");
             let held = attack.held.load(Relaxed);
-            assert!(held > 300, "{held} attackers hold their connections while others are answered");
+            assert!(held > 100, "{held} attackers hold their connections while others are answered");
             println!("answered in {:?} beside {held} unfinished heads", began.elapsed());
         }
         sleep(Duration::from_millis(500)).await;
