@@ -13,7 +13,7 @@ use core_domain::{
     limits::Limits,
     listing::Listing,
     member::{Member, MemberStatus},
-    store::Store,
+    store::{Store, Viewer},
     testing::{
         builders::{an_image, at, caller, cause, project},
         memory::MemoryStore,
@@ -34,10 +34,10 @@ fuzz_target!(|query: &str| {
 
         let Ok(first) = page(cx, query) else { continue };
         let after =
-            marker.map(|id| Box::new(STORE.image(id, None).expect("memory is there").expect("seen").0));
+            marker.map(|id| Box::new(STORE.image(id, Viewer::ADMIN).expect("memory is there").and_then(|found| found.image).expect("seen")));
         let whole = Listing { after, limit: usize::MAX, ..asked.clone() };
         let whole: Vec<_> =
-            STORE.images(&whole).expect("memory is there").iter().map(|image| image.id).collect();
+            STORE.images(&whole).expect("memory is there").images.iter().map(|image| image.id).collect();
         let (mut listed, mut next) = first;
         assert!(listed.len() <= asked.limit.min(PAGE_MAX), "{} on a page", listed.len());
         while let Some(marker) = next {

@@ -10,7 +10,7 @@ use crate::{
     listing::Listing,
     policy::Action,
     project::ProjectId,
-    store::Store,
+    store::{FoundImage, ImagePage, Store},
     text,
     visibility::{seen, sees, unseen},
 };
@@ -128,18 +128,21 @@ pub fn create(cx: Context<'_>, store: &dyn Store, new: NewImage) -> Result<Image
 /// # Errors
 /// Unseen, or refused by `get_image`: both [`crate::error::Missing::Image`].
 pub fn show(cx: Context<'_>, store: &dyn Store, id: ImageId) -> Result<Image> {
-    shown(cx, id, store.image(id, cx.caller.project.as_ref())?)
+    shown(cx, id, store.image(id, cx.viewer())?)
 }
 
 /// What [`show`] makes of what it saw.
-pub(crate) fn shown(cx: Context<'_>, id: ImageId, found: Option<(Image, bool)>) -> Result<Image> {
-    let (image, is_member) = found.ok_or_else(|| unseen(id))?;
-    let access = image.access();
+pub(crate) fn shown(cx: Context<'_>, id: ImageId, found: Option<FoundImage>) -> Result<Image> {
+    let FoundImage { access, is_member, image } = found.ok_or_else(|| unseen(id))?;
     seen(cx, id, Some(&access), is_member)?;
-    if may_get(cx, &access) { Ok(image) } else { Err(unseen(id)) }
+    if !may_get(cx, &access) {
+        return Err(unseen(id));
+    }
+    image.ok_or_else(|| Error::Internal("the store kept back an image that its viewer sees".into()))
 }
 
-/// A page of the images that a caller lists, and the id to continue after if there are more.
+/// A page of the images that a caller lists, and the id to continue after if there are more. A page may hold fewer images than
+/// `limit` and still have a next one: it is bounded in bytes as well ([`limits::PAGE_BYTES`]).
 ///
 /// `ask` makes the listing of the caller's project and rights; `marker` is the image to start after.
 ///
@@ -160,18 +163,19 @@ pub fn list(
     if let Some(marker) = marker {
         // One answer for a marker that is not there and one that is not the caller's to see. Being seen is enough: what
         // only a policy of one's own keeps off the page may be where the page before ended.
-        let found = store.image(marker, cx.caller.project.as_ref())?;
-        let (image, _) =
-            found.filter(|(image, is_member)| sees(cx, &image.access(), *is_member)).ok_or_else(|| {
+        let found = store.image(marker, cx.viewer())?;
+        let image = found
+            .filter(|found| sees(cx, &found.access, found.is_member))
+            .and_then(|found| found.image)
+            .ok_or_else(|| {
                 Error::invalid(format!("The marker {marker} is not an image that you can see."))
             })?;
         listing.after = Some(Box::new(image));
     }
-    let mut images = if listing.limit == 0 { Vec::new() } else { store.images(&listing)? };
-    let more = images.len() > listing.limit;
-    images.truncate(listing.limit);
+    let ImagePage { mut images, has_more } =
+        if listing.limit == 0 { ImagePage::default() } else { store.images(&listing)? };
     // The page goes on after the last image looked at, listed or not: a policy of one's own must not cut a list short.
-    let next = images.last().filter(|_| more).map(|image| image.id);
+    let next = images.last().filter(|_| has_more).map(|image| image.id);
     images.retain(|image| may_get(cx, &image.access()));
     Ok((images, next))
 }

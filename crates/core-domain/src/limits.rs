@@ -2,6 +2,16 @@
 
 use crate::error::{Error, LimitExceeded, Result};
 
+/// Bytes of records that one page of images holds at most, as [`crate::image::Image::record_bytes`] counts them. A page of one image may hold
+/// more.
+pub const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of records that a store answers at most for one batch of [`crate::store::Store::whole_images`].
+pub const BATCH_BYTES: usize = 1024 * 1024;
+
+/// Members that a store answers at most for one call in a batch of [`crate::store::Store::rolls`]: as many as an image has by default.
+pub const BATCH_MEMBERS: usize = 128;
+
 /// The limits the domain keeps. `None` is unlimited (-1 in the configuration).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -12,7 +12,7 @@ use crate::{
     member::{Member, MemberStatus},
     policy::Action,
     project::ProjectId,
-    store::{HistoryPage, MembersPage, Roll, Sight, Store, Viewer, retry},
+    store::{HistoryPage, MembersPage, Roll, Sight, Store, retry},
     visibility::{seen, unseen},
 };
 
@@ -72,9 +72,8 @@ pub fn list(
             Some((row.created_at, row.project))
         }
     };
-    let viewer = Viewer { project: cx.caller.project.as_ref(), admin: cx.is_admin() };
     let page = MembersPage { after, limit: limit.map(|limit| limit.saturating_add(1)) };
-    let mut members = listed(cx, image, store.members(image, viewer, &page)?)?;
+    let mut members = listed(cx, image, store.members(image, cx.viewer(), &page)?)?;
     let more = limit.is_some_and(|limit| members.len() > limit);
     if let Some(limit) = limit {
         members.truncate(limit);

@@ -2,7 +2,8 @@
 
 use core_domain::{
     image::ImageId,
-    store::{MembersPage, Roll, Viewer},
+    limits::BATCH_MEMBERS,
+    store::{Batched, MembersPage, Roll, Viewer},
 };
 use diesel::{
     pg::Pg,
@@ -24,7 +25,7 @@ use crate::{
 pub(crate) fn rolls(
     connection: &mut Connection,
     asked: &[(ImageId, Viewer<'_>)],
-) -> Result<Vec<Option<Roll>>, Fault> {
+) -> Result<Vec<Batched<Option<Roll>>>, Fault> {
     let statement = Rolls {
         images: asked.iter().map(|(image, _)| Key(image.uuid())).collect(),
         viewers: asked.iter().map(|(_, viewer)| viewer.project.map(|project| project.as_str())).collect(),
@@ -35,7 +36,7 @@ pub(crate) fn rolls(
         let all = MembersPage::default();
         return asked
             .iter()
-            .map(|(image, viewer)| members::roll(connection, *image, *viewer, &all))
+            .map(|(image, viewer)| members::roll(connection, *image, *viewer, &all).map(Batched::Answered))
             .collect();
     };
     let mut rolls: Vec<Option<Roll>> = vec![None; asked.len()];
@@ -52,7 +53,11 @@ pub(crate) fn rolls(
     for roll in rolls.iter_mut().flatten() {
         roll.members.sort_by(|a, b| (a.created_at, &a.project).cmp(&(b.created_at, &b.project)));
     }
-    Ok(rolls)
+    let is_cut = |roll: &Option<Roll>| roll.as_ref().is_some_and(|roll| roll.members.len() > BATCH_MEMBERS);
+    Ok(rolls
+        .into_iter()
+        .map(|roll| if is_cut(&roll) { Batched::Alone } else { Batched::Answered(roll) })
+        .collect())
 }
 
 /// The number of the look, the image, whether the viewer is a member, and one of the members it sees.
@@ -74,7 +79,7 @@ const ROLLS: &str = "
     LEFT JOIN LATERAL (SELECT * FROM image_members
         WHERE image_id = asked.image AND member_id = asked.viewer LIMIT 1) AS own ON true
     LEFT JOIN LATERAL (SELECT * FROM image_members
-        WHERE image_id = asked.image AND (asked.admin OR image.owner = asked.viewer)) AS listed ON true";
+        WHERE image_id = asked.image AND (asked.admin OR image.owner = asked.viewer) LIMIT ";
 
 impl Query for Rolls<'_> {
     type SqlType = (BigInt, (Id, Nullable<Text>, Text), Bool, Nullable<(Text, Text, Timestamp, Timestamp)>);
@@ -92,6 +97,9 @@ impl QueryFragment<Pg> for Rolls<'_> {
         out.push_bind_param::<Array<Bool>, _>(&self.admins)?;
         out.push_sql(") WITH ORDINALITY AS asked (image, viewer, admin, number))");
         out.push_sql(ROLLS);
+        // One more tells that the list is too long for a batch.
+        out.push_sql(&(BATCH_MEMBERS + 1).to_string());
+        out.push_sql(") AS listed ON true");
         Ok(())
     }
 }
