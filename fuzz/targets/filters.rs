@@ -13,7 +13,7 @@ use core_domain::{
     limits::{Limits, PAGE_BYTES},
     listing::{Listing, Position},
     member::{Member, MemberStatus},
-    store::Store,
+    store::{Store, Viewer},
     testing::{
         builders::{an_image, at, caller, cause, project},
         memory::MemoryStore,
@@ -45,13 +45,13 @@ fuzz_target!(|query: &str| {
             Start::Beginning => None,
             Start::Position(position) => Some(position),
             Start::Marker(id) => {
-                let (image, _) = STORE.image(id, None).expect("memory is there").expect("seen");
-                Some(Box::new(Position::from(&image)))
+                let found = STORE.image(id, Viewer::ADMIN).expect("memory is there").expect("an image");
+                Some(Box::new(Position::from(&found.image.expect("seen"))))
             }
         };
         let whole = Listing { after, limit: usize::MAX, ..asked.clone() };
         let whole: Vec<_> =
-            STORE.images(&whole).expect("memory is there").iter().map(|image| image.id).collect();
+            STORE.images(&whole).expect("memory is there").images.iter().map(|image| image.id).collect();
         let (mut listed, mut next) = first;
         assert!(listed.len() <= asked.limit.min(PAGE_MAX), "{} on a page", listed.len());
         while let Some(last) = next {

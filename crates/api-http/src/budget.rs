@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use core_domain::{Error, limits::PAGE_BYTES, project::ProjectId};
+use core_domain::{Error, project::ProjectId};
 use prometheus::IntGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -20,8 +20,6 @@ const TOTAL_BYTES: usize = 64 << 20;
 const PROJECT_BYTES: usize = TOTAL_BYTES / 4;
 /// What a list holds beside its records: the text that is being sent.
 pub(crate) const OVERHEAD_BYTES: usize = 128 << 10;
-/// What the records of a page of images hold at most.
-pub(crate) const IMAGES_BYTES: usize = PAGE_BYTES - OVERHEAD_BYTES;
 /// How many projects are remembered before those without a list in progress are forgotten.
 const REMEMBERED: usize = 1024;
 

@@ -23,7 +23,7 @@ use crate::{
     app::App,
     auth::Auth,
     body::{self, Body, Id, Time, ok},
-    budget::IMAGES_BYTES,
+    budget::OVERHEAD_BYTES,
     error::ApiError,
     list_body::{self, Item},
     page::Query,
@@ -125,11 +125,11 @@ pub(crate) async fn list(
     let query = Query::of(&request)?;
     let asked = query::Asked::of(&query)?;
     let order = asked.order();
-    let memory = app.memory(&asker, PAGE_BYTES).await?;
+    let memory = app.memory(&asker, PAGE_BYTES + OVERHEAD_BYTES).await?;
     let (page, memory) = app
         .read_into(memory, asker, move |cx, store| {
             let start = asked.start();
-            catalog::list(cx, store, start, IMAGES_BYTES, |listing| Ok(asked.fill(listing)))
+            catalog::list(cx, store, start, |listing| Ok(asked.fill(listing)))
         })
         .await?;
     let next = page.next.map(|next| {

@@ -5,11 +5,10 @@ use chrono::{DateTime, Utc};
 use core_domain::{
     Error,
     image::ImageId,
-    limits::MEMBERS_PAGE,
+    limits::{BATCH_MEMBERS, MEMBERS_PAGE},
     member::{Member, MemberStatus},
     project::ProjectId,
     sharing,
-    store::ROLL_MEMBERS,
     text::MAX_CHARS,
 };
 use serde::Serialize;
@@ -131,7 +130,7 @@ pub(crate) async fn list(
     let image: ImageId = path.image()?;
     let few = if limit.is_none() && marker.is_none() {
         // While it is read there is no text yet; written, so few members are no larger than they were.
-        let memory = app.memory(&asker, ROLL_MEMBERS * LARGEST_MEMBER_BYTES).await?;
+        let memory = app.memory(&asker, BATCH_MEMBERS * LARGEST_MEMBER_BYTES).await?;
         app.list_members(asker.clone(), image).await?.map(|members| (members, memory))
     } else {
         None

@@ -9,6 +9,7 @@ use crate::{
     limits::Limits,
     policy::{Action, Policy},
     project::{ProjectId, UserId},
+    store::Viewer,
 };
 
 /// Who asks, as Keystone vouches.
@@ -108,6 +109,12 @@ impl<'a> Context<'a> {
     #[must_use]
     pub fn is_admin(&self) -> bool {
         self.caller.project.is_some() && self.rules.policy.makes_admin(self.caller)
+    }
+
+    /// The caller as a store knows it.
+    #[must_use]
+    pub fn viewer(&self) -> Viewer<'a> {
+        Viewer { project: self.caller.project.as_ref(), admin: self.is_admin() }
     }
 
     /// Passes on whom the policy allows `action`; `member` as for [`Policy::allows`].

@@ -10,7 +10,7 @@ use crate::{
     listing::{Listing, Position},
     policy::Action,
     project::ProjectId,
-    store::{Store, Tx},
+    store::{FoundImage, ImagePage, Store, Tx},
     text,
     visibility::{seen, sees, unseen},
 };
@@ -167,21 +167,23 @@ pub fn create(cx: Context<'_>, store: &dyn Store, new: NewImage) -> Result<Image
 /// # Errors
 /// Unseen, or refused by `get_image`: both [`crate::error::Missing::Image`].
 pub fn show(cx: Context<'_>, store: &dyn Store, id: ImageId) -> Result<Image> {
-    shown(cx, id, store.image(id, cx.caller.project.as_ref())?)
+    shown(cx, id, store.image(id, cx.viewer())?)
 }
 
 /// What [`show`] makes of what it saw.
-pub(crate) fn shown(cx: Context<'_>, id: ImageId, found: Option<(Image, bool)>) -> Result<Image> {
-    let (image, is_member) = found.ok_or_else(|| unseen(id))?;
-    let access = image.access();
+pub(crate) fn shown(cx: Context<'_>, id: ImageId, found: Option<FoundImage>) -> Result<Image> {
+    let FoundImage { access, is_member, image } = found.ok_or_else(|| unseen(id))?;
     seen(cx, id, Some(&access), is_member)?;
-    if may_get(cx, &access) { Ok(image) } else { Err(unseen(id)) }
+    if !may_get(cx, &access) {
+        return Err(unseen(id));
+    }
+    image.ok_or_else(|| Error::Internal("the store kept back an image that its viewer sees".into()))
 }
 
-/// A page of the images that a caller lists.
+/// A page of the images that a caller lists. It may hold fewer images than `limit` and still have a next one: it is bounded in
+/// bytes as well ([`limits::PAGE_BYTES`]).
 ///
-/// `ask` makes the listing of the caller's project and rights; `start` is where the page starts. A page that would take more
-/// than `bytes` of memory ends early, but not before its first image.
+/// `ask` makes the listing of the caller's project and rights; `start` is where the page starts.
 ///
 /// # Errors
 /// A caller without a project; `get_images` refused; too many filters; a marker that the caller does not see.
@@ -189,7 +191,6 @@ pub fn list(
     cx: Context<'_>,
     store: &dyn Store,
     start: Start,
-    bytes: usize,
     ask: impl FnOnce(Listing) -> Result<Listing>,
 ) -> Result<Page> {
     let project = cx.caller.project.clone().ok_or(Error::Denied(Denied::NoProject))?;
@@ -205,40 +206,26 @@ pub fn list(
         // One answer for a marker that is not there and one that is not the caller's to see. Being seen is enough: what
         // only a policy of one's own keeps off the page may be where the page before ended.
         Start::Marker(marker) => {
-            let found = store.image(marker, cx.caller.project.as_ref())?;
-            let (image, _) =
-                found.filter(|(image, is_member)| sees(cx, &image.access(), *is_member)).ok_or_else(
-                    || Error::invalid(format!("The marker {marker} is not an image that you can see.")),
-                )?;
+            let found = store.image(marker, cx.viewer())?;
+            let image = found
+                .filter(|found| sees(cx, &found.access, found.is_member))
+                .and_then(|found| found.image)
+                .ok_or_else(|| {
+                    Error::invalid(format!("The marker {marker} is not an image that you can see."))
+                })?;
             Some(Box::new(Position::from(&image)))
         }
     };
     let is_empty = listing.limit == 0 || listing.matches_nothing;
-    let mut images = if is_empty { Vec::new() } else { store.images(&listing)? };
-    let fitting = fitting(&images, listing.limit, bytes);
-    let more = images.len() > fitting;
-    images.truncate(fitting);
+    let ImagePage { mut images, has_more } =
+        if is_empty { ImagePage::default() } else { store.images(&listing)? };
     // The page goes on after the last image looked at, listed or not: a policy of one's own must not cut a list short.
-    let next = images.last().filter(|_| more).map(|last| Next {
+    let next = images.last().filter(|_| has_more).map(|last| Next {
         marker: last.id,
         position: may_get(cx, &last.access()).then(|| Position::from(last)),
     });
     images.retain(|image| may_get(cx, &image.access()));
     Ok(Page { images, next })
-}
-
-/// How many of these images a page holds: at most `limit`, and after the first no more than take `bytes` of memory.
-fn fitting(images: &[Image], limit: usize, bytes: usize) -> usize {
-    let mut taken = 0;
-    images
-        .iter()
-        .take(limit)
-        .enumerate()
-        .take_while(|(place, image)| {
-            taken += image.memory_bytes();
-            *place == 0 || taken <= bytes
-        })
-        .count()
 }
 
 /// Changes an image; `updated_at` becomes now.

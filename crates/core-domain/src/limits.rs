@@ -2,6 +2,16 @@
 
 use crate::error::{Error, LimitExceeded, Result};
 
+/// Bytes of memory that one page of images takes at most, as [`crate::image::Image::memory_bytes`] counts them. A page of one
+/// image may take more.
+pub const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of memory, counted likewise, that the images take which a store answers at most for one batch of [`crate::store::Store::whole_images`].
+pub const BATCH_BYTES: usize = 1024 * 1024;
+
+/// Members that a store answers at most for one call in a batch of [`crate::store::Store::rolls`]: as many as an image has by default.
+pub const BATCH_MEMBERS: usize = 128;
+
 /// The limits the domain keeps. `None` is unlimited (-1 in the configuration).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -43,8 +53,7 @@ impl Default for Limits {
 pub fn keep_growth(what: &'static str, before: usize, after: usize, maximum: Option<usize>) -> Result<()> {
     if after > before { keep(what, after, maximum) } else { Ok(()) }
 }
-/// The largest page of images in bytes of memory. A page that would be larger ends early, and says that more follow.
-pub const PAGE_BYTES: usize = 4 << 20;
+
 /// The largest number of members that one answer lists, whatever `limit` says and however many an image has.
 pub const MEMBERS_PAGE: usize = 10_000;
 /// The largest number of entries of a history that one answer lists, whatever `page_max` says.

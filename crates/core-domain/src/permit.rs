@@ -12,7 +12,7 @@ use crate::{
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{HistoryPage, MembersPage, Roll, Sharing, Sight, Store, Tx, Viewer},
+    store::{FoundImage, HistoryPage, ImagePage, MembersPage, Roll, Sharing, Sight, Store, Tx, Viewer},
 };
 
 /// Leave to make one change last.
@@ -70,11 +70,11 @@ impl Store for Permitted<'_> {
         self.store.members(image, viewer, page)
     }
 
-    fn image(&self, id: ImageId, caller: Option<&ProjectId>) -> Result<Option<(Image, bool)>> {
-        self.store.image(id, caller)
+    fn image(&self, id: ImageId, viewer: Viewer<'_>) -> Result<Option<FoundImage>> {
+        self.store.image(id, viewer)
     }
 
-    fn images(&self, listing: &Listing) -> Result<Vec<Image>> {
+    fn images(&self, listing: &Listing) -> Result<ImagePage> {
         self.store.images(listing)
     }
 

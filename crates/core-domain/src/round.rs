@@ -18,7 +18,7 @@ use crate::{
     permit::Permit,
     project::ProjectId,
     sharing,
-    store::{ROLL_MEMBERS, SightOf, StatusChange, Store, Viewer},
+    store::{Batched, SightOf, StatusChange, Store},
 };
 
 /// What became of a call in a round; `None`: it is to be made alone.
@@ -72,32 +72,20 @@ impl Call<ProjectId> {
 /// [`sharing::show`] for each of these; the outcomes in their order.
 pub fn show_member(rules: &Rules, store: &dyn Store, calls: &[Call<ProjectId>]) -> Vec<Outcome<Member>> {
     let asked: Vec<_> = calls.iter().map(Call::sight).collect();
-    judged(calls, store.sights(&asked), |call, sight| {
-        sharing::shown(call.context(rules), call.image, &call.what, sight)
-    })
+    let seen = store.sights(&asked).map(|sights| sights.into_iter().map(Batched::Answered).collect());
+    judged(calls, seen, |call, sight| sharing::shown(call.context(rules), call.image, &call.what, sight))
 }
 
 /// [`sharing::list`] of all members, for each of these; the outcomes in their order. A list of more than [`ROLL_MEMBERS`] is
 /// to be made alone.
 pub fn list_members(rules: &Rules, store: &dyn Store, calls: &[Call<()>]) -> Vec<Outcome<Vec<Member>>> {
-    let asked: Vec<_> = calls
-        .iter()
-        .map(|call| {
-            (
-                call.image,
-                Viewer { project: call.caller.project.as_ref(), admin: call.context(rules).is_admin() },
-            )
-        })
-        .collect();
-    let judge = |call: &Call<()>, roll| sharing::listed(call.context(rules), call.image, roll);
-    let is_whole =
-        |listed: &Result<Vec<Member>>| !matches!(listed, Ok(members) if members.len() > ROLL_MEMBERS);
-    judged(calls, store.rolls(&asked), judge).into_iter().map(|outcome| outcome.filter(is_whole)).collect()
+    let asked: Vec<_> = calls.iter().map(|call| (call.image, call.context(rules).viewer())).collect();
+    judged(calls, store.rolls(&asked), |call, roll| sharing::listed(call.context(rules), call.image, roll))
 }
 
 /// [`catalog::show`] for each of these; the outcomes in their order.
 pub fn show_image(rules: &Rules, store: &dyn Store, calls: &[Call<()>]) -> Vec<Outcome<Image>> {
-    let asked: Vec<_> = calls.iter().map(|call| (call.image, call.caller.project.as_ref())).collect();
+    let asked: Vec<_> = calls.iter().map(|call| (call.image, call.context(rules).viewer())).collect();
     judged(calls, store.whole_images(&asked), |call, found| {
         catalog::shown(call.context(rules), call.image, found)
     })
@@ -106,11 +94,18 @@ pub fn show_image(rules: &Rules, store: &dyn Store, calls: &[Call<()>]) -> Vec<O
 /// What each call makes of what was seen for it.
 fn judged<W, S, T>(
     calls: &[Call<W>],
-    seen: Result<Vec<S>>,
+    seen: Result<Vec<Batched<S>>>,
     judge: impl Fn(&Call<W>, S) -> Result<T>,
 ) -> Vec<Outcome<T>> {
     match seen {
-        Ok(seen) => calls.iter().zip(seen).map(|(call, seen)| Some(judge(call, seen))).collect(),
+        Ok(seen) => calls
+            .iter()
+            .zip(seen)
+            .map(|(call, seen)| match seen {
+                Batched::Answered(seen) => Some(judge(call, seen)),
+                Batched::Alone => None,
+            })
+            .collect(),
         Err(error) => calls.iter().map(|_| of_all(&error)).collect(),
     }
 }

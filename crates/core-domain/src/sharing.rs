@@ -14,7 +14,7 @@ use crate::{
     member::{Member, MemberStatus},
     policy::Action,
     project::ProjectId,
-    store::{HistoryPage, MembersPage, Roll, Sight, Store, Viewer, retry},
+    store::{HistoryPage, MembersPage, Roll, Sight, Store, retry},
     visibility::{seen, unseen},
 };
 
@@ -84,10 +84,9 @@ pub fn list(
             Some((row.created_at, row.project))
         }
     };
-    let viewer = Viewer { project: cx.caller.project.as_ref(), admin: cx.is_admin() };
     let limit = limit.unwrap_or(usize::MAX).min(limits::MEMBERS_PAGE);
     let page = MembersPage { after, limit: Some(limit + 1) };
-    let mut members = listed(cx, image, store.members(image, viewer, &page)?)?;
+    let mut members = listed(cx, image, store.members(image, cx.viewer(), &page)?)?;
     let more = members.len() > limit;
     members.truncate(limit);
     Ok((members, more))

@@ -15,7 +15,7 @@ use chrono::{DateTime, Utc};
 use crate::{
     error::{Error, Result},
     event::{Cause, Event, Reason},
-    image::{Image, ImageAccess, ImageId},
+    image::{Image, ImageAccess, ImageId, Visibility},
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
@@ -54,36 +54,44 @@ pub trait Store: Send + Sync {
     /// As said above.
     fn members(&self, image: ImageId, viewer: Viewer<'_>, page: &MembersPage) -> Result<Option<Roll>>;
 
-    /// [`Store::members`] for several at once, in the order asked; each sees a moment that is not before this call. An image
-    /// that has no more than [`ROLL_MEMBERS`] members for its viewer has all of them; another has any members, one more than
-    /// that.
+    /// [`Store::members`] for several at once, all of their members each, in the order asked; each sees a moment that is
+    /// not before this call. A store that answers a batch in one step leaves out a list of more than
+    /// [`crate::limits::BATCH_MEMBERS`] members: [`Batched::Alone`].
     ///
     /// # Errors
     /// As said above; then none of them was answered.
-    fn rolls(&self, asked: &[(ImageId, Viewer<'_>)]) -> Result<Vec<Option<Roll>>> {
-        let page = MembersPage { after: None, limit: Some(ROLL_MEMBERS + 1) };
-        asked.iter().map(|(image, viewer)| self.members(*image, *viewer, &page)).collect()
+    fn rolls(&self, asked: &[(ImageId, Viewer<'_>)]) -> Result<Vec<Batched<Option<Roll>>>> {
+        let alone = |(image, viewer): &(ImageId, Viewer<'_>)| {
+            self.members(*image, *viewer, &MembersPage::default()).map(Batched::Answered)
+        };
+        asked.iter().map(alone).collect()
     }
 
-    /// One look at a whole image, and at whether `caller` has a membership in it. `None`: no such image.
+    /// One look at an image: what decisions are made on, and the whole of it if [`Viewer::sees`] says that the viewer sees it.
+    /// `None`: no such image. A store does not read the tags, properties and name of an image that is not seen, so that the
+    /// answer to a stranger takes as long as for an id that was never used.
     ///
     /// # Errors
     /// As said above.
-    fn image(&self, id: ImageId, caller: Option<&ProjectId>) -> Result<Option<(Image, bool)>>;
+    fn image(&self, id: ImageId, viewer: Viewer<'_>) -> Result<Option<FoundImage>>;
 
-    /// [`Store::image`] for several at once, in the order asked; each sees a moment that is not before this call.
+    /// [`Store::image`] for several at once, in the order asked; each sees a moment that is not before this call. A store that
+    /// answers a batch in one step holds at most [`crate::limits::BATCH_BYTES`] of records for it; what is beyond is
+    /// [`Batched::Alone`].
     ///
     /// # Errors
     /// As said above; then none of them was answered.
-    fn whole_images(&self, asked: &[(ImageId, Option<&ProjectId>)]) -> Result<Vec<Option<(Image, bool)>>> {
-        asked.iter().map(|(id, caller)| self.image(*id, *caller)).collect()
+    fn whole_images(&self, asked: &[(ImageId, Viewer<'_>)]) -> Result<Vec<Batched<Option<FoundImage>>>> {
+        asked.iter().map(|(id, viewer)| self.image(*id, *viewer).map(Batched::Answered)).collect()
     }
 
-    /// The page of images that `listing` asks for, in its order, one more than its limit if there are more.
+    /// The page of images that `listing` asks for, in its order: at most `listing.limit` of them and at most
+    /// [`crate::limits::PAGE_BYTES`] of records, but one image at least unless the limit is 0. Neither the store nor its
+    /// database holds more of them at a time.
     ///
     /// # Errors
     /// As said above.
-    fn images(&self, listing: &Listing) -> Result<Vec<Image>>;
+    fn images(&self, listing: &Listing) -> Result<ImagePage>;
 
     /// What happened to the membership of a project in an image, whether it or the image still is there; oldest first.
     ///
@@ -208,6 +216,35 @@ pub struct Sight {
     pub member: Option<Member>,
 }
 
+/// What [`Store::image`] sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FoundImage {
+    /// What decisions are made on.
+    pub access: ImageAccess,
+    /// Whether the viewer's project has a membership, in any status.
+    pub is_member: bool,
+    /// The whole image; `None`: the viewer does not see it.
+    pub image: Option<Image>,
+}
+
+/// What [`Store::images`] answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImagePage {
+    /// The images, in the order of the listing.
+    pub images: Vec<Image>,
+    /// Whether more images follow the last of these.
+    pub has_more: bool,
+}
+
+/// What a batch answers to one of its calls.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Batched<T> {
+    /// The answer.
+    Answered(T),
+    /// None: it would have been too large for the batch. The call is to be made alone.
+    Alone,
+}
+
 /// What [`Tx::sharing`] sees: all that an addition to the members is decided on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sharing {
@@ -265,6 +302,27 @@ pub struct Viewer<'a> {
     pub admin: bool,
 }
 
+impl Viewer<'_> {
+    /// An admin of no project.
+    pub const ADMIN: Self = Self { project: None, admin: true };
+
+    /// Whether the viewer sees an image by its id. `is_member` says whether its project has a membership, in any status
+    /// (sharing API, section 2: status only governs listing). Without a project it sees none: it belongs to nobody (section 5).
+    #[must_use]
+    pub fn sees(&self, image: &ImageAccess, is_member: bool) -> bool {
+        self.admin
+            || self.project.is_some_and(|project| {
+                image.owner.as_ref() == Some(project)
+                    || match image.visibility {
+                        Visibility::Public | Visibility::Community => true,
+                        // An image without an owner is everybody's to see by id.
+                        Visibility::Shared => is_member || image.owner.is_none(),
+                        Visibility::Private => image.owner.is_none(),
+                    }
+            })
+    }
+}
+
 /// Which part of an image's members to list. `default()` is all of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MembersPage {
@@ -282,9 +340,6 @@ pub struct HistoryPage {
     /// At most so many.
     pub limit: usize,
 }
-
-/// How many members of one image [`Store::rolls`] answers with: as many as an image may have unless a limit was raised.
-pub const ROLL_MEMBERS: usize = 128;
 
 /// How often a change is tried when others get in its way.
 pub const ATTEMPTS: usize = 8;

@@ -6,26 +6,13 @@
 use crate::{
     caller::Context,
     error::{Error, Missing, Result},
-    image::{ImageAccess, ImageId, Visibility},
+    image::{ImageAccess, ImageId},
 };
 
-/// Whether the caller sees the image. `is_member` says whether its project has a membership, in any status
-/// (sharing API, section 2: status only governs listing).
-///
-/// A caller without a project sees none: it belongs to nobody (section 5).
+/// Whether the caller sees the image: [`crate::store::Viewer::sees`].
 #[must_use]
 pub fn sees(cx: Context<'_>, image: &ImageAccess, is_member: bool) -> bool {
-    if cx.caller.project.is_none() {
-        return false;
-    }
-    cx.is_admin()
-        || cx.caller.is_in(image.owner.as_ref())
-        || match image.visibility {
-            Visibility::Public | Visibility::Community => true,
-            // An image without an owner is everybody's to see by id.
-            Visibility::Shared => is_member || image.owner.is_none(),
-            Visibility::Private => image.owner.is_none(),
-        }
+    cx.viewer().sees(image, is_member)
 }
 
 /// The one answer for an image that is not there and for one the caller may not know of.

@@ -10,7 +10,7 @@ use core_domain::{
     member::{Member, MemberStatus},
     policy::{Action, Policy},
     project::UserId,
-    store::Store,
+    store::{Store, Viewer},
     testing::{
         builders::{an_image, at, caller, cause, project},
         memory::MemoryStore,
@@ -111,7 +111,7 @@ fn who_may_change_and_delete() {
         assert_eq!(refusal(changed).as_deref(), change, "{in_project} {roles:?} {visibility}");
         let deleted = catalog::delete(cx(&who, &rules), store.as_ref(), image.id);
         assert_eq!(refusal(deleted).as_deref(), delete, "{in_project} {roles:?} {visibility}");
-        let left = store.image(image.id, None).unwrap().map(|(image, _)| image);
+        let left = store.image(image.id, Viewer::ADMIN).unwrap().and_then(|found| found.image);
         assert_eq!(left, delete.map(|_| image));
     }
 }
@@ -137,7 +137,8 @@ fn a_change_is_all_of_its_edits_or_none() {
         let edits = [rename.clone(), edit.clone()];
         let changed = catalog::change(cx(&owner, &rules), store.as_ref(), image.id, &edits);
         assert_eq!(refusal(changed).as_deref(), Some(expected), "{edit:?}");
-        assert_eq!(store.image(image.id, None).unwrap(), Some((image, false)));
+        let left = store.image(image.id, Viewer::ADMIN).unwrap().and_then(|found| found.image);
+        assert_eq!(left, Some(image));
     }
     let (store, image) = world(|_| {});
     let edits = [rename, Edit::Owner(Some(project("owner"))), Edit::Visibility(Visibility::Community)];

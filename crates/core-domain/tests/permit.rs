@@ -5,7 +5,7 @@ use core_domain::{
     Error,
     member::{Member, MemberStatus},
     permit::{Permit, Permitted},
-    store::Store,
+    store::{Store, Viewer},
     testing::{
         builders::{an_image, at, cause, project},
         memory::MemoryStore,
@@ -52,7 +52,7 @@ fn a_change_that_lasts_cannot_be_given_up() {
     let store = Permitted::new(&memory, &permit);
     (&store as &dyn Store).write(image.id, &cause(0), |tx| tx.delete_image()).unwrap();
     assert!(!permit.withdraw());
-    assert_eq!(memory.image(image.id, None).unwrap(), None);
+    assert_eq!(memory.image(image.id, Viewer::ADMIN).unwrap(), None);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use core_domain::{
     Error, Result, Rules,
     event::{Cause, Event},
-    image::{Image, ImageAccess, ImageId},
+    image::{ImageAccess, ImageId},
     listing::Listing,
     member::{
         Member,
@@ -14,7 +14,10 @@ use core_domain::{
     },
     project::ProjectId,
     round::{self, Call, Outcome, SetStatus},
-    store::{HistoryPage, MembersPage, Roll, Sight, SightOf, StatusChange, Store, Tx, Viewer},
+    store::{
+        FoundImage, HistoryPage, ImagePage, MembersPage, Roll, Sight, SightOf, StatusChange, Store, Tx,
+        Viewer,
+    },
     testing::{
         builders::{an_image, at, caller, cause, project},
         memory::MemoryStore,
@@ -145,11 +148,11 @@ impl Store for Failing {
         Err((self.looks)())
     }
 
-    fn image(&self, _: ImageId, _: Option<&ProjectId>) -> Result<Option<(Image, bool)>> {
+    fn image(&self, _: ImageId, _: Viewer<'_>) -> Result<Option<FoundImage>> {
         Err((self.looks)())
     }
 
-    fn images(&self, _: &Listing) -> Result<Vec<Image>> {
+    fn images(&self, _: &Listing) -> Result<ImagePage> {
         Err((self.looks)())
     }
 

@@ -146,9 +146,8 @@ impl Scene {
     }
 
     fn records(&self) -> (Option<Image>, Vec<Member>) {
-        let viewer = Viewer { project: None, admin: true };
-        let members = self.store.members(self.image, viewer, &MembersPage::default()).unwrap();
-        let image = self.store.image(self.image, None).unwrap().map(|(image, _)| image);
+        let members = self.store.members(self.image, Viewer::ADMIN, &MembersPage::default()).unwrap();
+        let image = self.store.image(self.image, Viewer::ADMIN).unwrap().and_then(|found| found.image);
         (image, members.map(|roll| roll.members).unwrap_or_default())
     }
 }

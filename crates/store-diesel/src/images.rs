@@ -1,6 +1,7 @@
 //! The SQL of image records.
 
 mod list;
+pub(crate) mod look;
 
 use std::collections::BTreeSet;
 
@@ -8,7 +9,7 @@ use chrono::{DateTime, NaiveDateTime, SubsecRound, Utc};
 use core_domain::{
     image::{Image, ImageAccess, ImageId},
     project::ProjectId,
-    store::Sharing,
+    store::{FoundImage, Sharing, Viewer},
 };
 use diesel::{dsl::exists, prelude::*};
 
@@ -37,29 +38,20 @@ pub(crate) struct ImageRow {
     hidden: bool,
     created_at: NaiveDateTime,
     updated_at: NaiveDateTime,
-    record_bytes: i32,
+    memory_bytes: i32,
     tags: Texts,
     properties: Properties,
 }
 
-/// One image, and whether `caller` is a member: one statement.
+/// [`core_domain::store::Store::image`]: one statement.
 pub(crate) fn find(
     connection: &mut Connection,
     id: ImageId,
-    caller: Option<&ProjectId>,
-) -> Result<Option<(Image, bool)>, Fault> {
-    let caller = caller.map(ProjectId::as_str);
-    let found: Option<(ImageRow, Option<String>)> = connection.run(|any| {
-        images::table
-            .left_join(image_members::table.on(
-                image_members::image_id.eq(images::id).and(image_members::member_id.nullable().eq(caller)),
-            ))
-            .filter(images::id.eq(Key(id.uuid())))
-            .select((images::all_columns, image_members::member_id.nullable()))
-            .get_result(any)
-            .optional()
-    })?;
-    found.map(|(row, member)| Ok((image(row)?, member.is_some()))).transpose()
+    viewer: Viewer<'_>,
+) -> Result<Option<FoundImage>, Fault> {
+    let statement = look::Look { id: Key(id.uuid()), project: viewer.project, is_admin: viewer.admin };
+    let rows: Vec<look::LookRow> = connection.run(|any| statement.load(any))?;
+    rows.into_iter().next().map(look::found).transpose()
 }
 
 /// [`core_domain::store::Tx::sharing`]: one statement. Its own, after the one that holds the image: Postgres sees a
@@ -142,7 +134,7 @@ pub(crate) fn update(connection: &mut Connection, before: &Image, image: &Image)
                 images::protected.eq(row.protected),
                 images::hidden.eq(row.hidden),
                 images::updated_at.eq(row.updated_at),
-                images::record_bytes.eq(row.record_bytes),
+                images::memory_bytes.eq(row.memory_bytes),
                 tags,
                 properties,
             ))
@@ -186,7 +178,7 @@ impl From<&Image> for ImageRow {
             hidden: image.hidden,
             created_at: kept(image.created_at),
             updated_at: kept(image.updated_at),
-            record_bytes: i32::try_from(image.record_bytes()).unwrap_or(i32::MAX),
+            memory_bytes: i32::try_from(image.memory_bytes()).unwrap_or(i32::MAX),
             tags: Texts(image.tags.iter().cloned().collect()),
             properties: Properties(image.properties.clone()),
         }

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use core_domain::{Error, Result, image::Image, listing::Listing};
+use core_domain::{Error, Result, listing::Listing, store::ImagePage};
 use diesel::{
     prelude::*,
     sql_query,
@@ -134,7 +134,7 @@ impl Replica {
     }
 
     /// The list, if the replica is proven to show everything committed before the bound. Else the primary must answer.
-    pub(crate) fn list(&self, listing: &Listing) -> Option<Vec<Image>> {
+    pub(crate) fn list(&self, listing: &Listing) -> Option<ImagePage> {
         self.shared.list(listing)
     }
 
@@ -174,7 +174,7 @@ impl Shared {
         Ok(())
     }
 
-    fn list(&self, listing: &Listing) -> Option<Vec<Image>> {
+    fn list(&self, listing: &Listing) -> Option<ImagePage> {
         if self.reached().is_none_or(|reached| reached.elapsed() > self.bound) {
             self.not_fresh.fetch_add(1, Ordering::Relaxed);
             return None;

@@ -33,7 +33,7 @@ diesel::table! {
         hidden -> Bool,
         created_at -> Timestamp,
         updated_at -> Timestamp,
-        record_bytes -> Integer,
+        memory_bytes -> Integer,
         tags -> TextArray,
         properties -> JsonObject,
     }

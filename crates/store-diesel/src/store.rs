@@ -10,7 +10,10 @@ use core_domain::{
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{HistoryPage, MembersPage, Roll, Sharing, Sight, SightOf, StatusChange, Store, Tx, Viewer},
+    store::{
+        Batched, FoundImage, HistoryPage, ImagePage, MembersPage, Roll, Sharing, Sight, SightOf,
+        StatusChange, Store, Tx, Viewer,
+    },
 };
 
 use crate::{
@@ -113,19 +116,19 @@ impl Store for DieselStore {
         Ok(self.pool.read(|connection| members::roll(connection, image, viewer, page))?)
     }
 
-    fn image(&self, id: ImageId, caller: Option<&ProjectId>) -> Result<Option<(Image, bool)>> {
-        Ok(self.pool.read(|connection| images::find(connection, id, caller))?)
+    fn image(&self, id: ImageId, viewer: Viewer<'_>) -> Result<Option<FoundImage>> {
+        Ok(self.pool.read(|connection| images::find(connection, id, viewer))?)
     }
 
-    fn rolls(&self, asked: &[(ImageId, Viewer<'_>)]) -> Result<Vec<Option<Roll>>> {
+    fn rolls(&self, asked: &[(ImageId, Viewer<'_>)]) -> Result<Vec<Batched<Option<Roll>>>> {
         Ok(self.rounds.read(|connection| rounds::rolls(connection, asked))?)
     }
 
-    fn whole_images(&self, asked: &[(ImageId, Option<&ProjectId>)]) -> Result<Vec<Option<(Image, bool)>>> {
+    fn whole_images(&self, asked: &[(ImageId, Viewer<'_>)]) -> Result<Vec<Batched<Option<FoundImage>>>> {
         Ok(self.rounds.read(|connection| rounds::whole_images(connection, asked))?)
     }
 
-    fn images(&self, listing: &Listing) -> Result<Vec<Image>> {
+    fn images(&self, listing: &Listing) -> Result<ImagePage> {
         if let Some(found) = self.replica.as_ref().and_then(|replica| replica.list(listing)) {
             return Ok(found);
         }
@@ -203,8 +206,8 @@ impl Change {
 
     fn known(&mut self) -> Result<Option<&Image>, Fault> {
         if self.known.is_none() && self.hold()? {
-            let found = images::find(&mut self.connection, self.image, None);
-            self.known = self.note(found)?.map(|(image, _)| image);
+            let found = images::find(&mut self.connection, self.image, Viewer::ADMIN);
+            self.known = self.note(found)?.and_then(|found| found.image);
         }
         Ok(self.known.as_ref())
     }

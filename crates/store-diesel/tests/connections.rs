@@ -3,7 +3,12 @@
 
 use std::{thread, time::Duration};
 
-use core_domain::{Result, outbox::Outbox, store::Store, testing::builders::an_image};
+use core_domain::{
+    Result,
+    outbox::Outbox,
+    store::{Store, Viewer},
+    testing::builders::an_image,
+};
 use store_diesel::{Config, DieselStore, MaxConnections, migrate};
 use testbed::{Database, Postgres, patience};
 
@@ -27,7 +32,7 @@ fn holds_what_it_says(database: &Database<'_>, config: &Config) -> Result<()> {
     let image = an_image("owner").id;
     thread::scope(|scope| {
         for _ in 0..4 * expected.primary {
-            scope.spawn(|| (0..20).for_each(|_| drop(store.image(image, None).expect("an answer"))));
+            scope.spawn(|| (0..20).for_each(|_| drop(store.image(image, Viewer::ADMIN).expect("an answer"))));
         }
         assert_eq!(now(), expected);
     });

@@ -3,7 +3,7 @@
 
 use core_domain::{
     Error,
-    store::Store,
+    store::{Store, Viewer},
     testing::{
         builders::{an_image, cause},
         conformance,
@@ -58,7 +58,7 @@ fn a_database_made_read_only_answers_reads_and_no_change() {
     let store = DieselStore::open(&Config::parse(database.url()).expect("a URL")).expect("a store");
     let store: &dyn Store = &store;
     let image = an_image("owner");
-    assert!(store.image(image.id, None).expect("a look").is_none());
+    assert!(store.image(image.id, Viewer::ADMIN).expect("a look").is_none());
     let made = store.write(image.id, &cause(0), |tx| tx.insert_image(&image));
     assert!(matches!(made, Err(Error::Unavailable(_))), "{made:?}");
 }

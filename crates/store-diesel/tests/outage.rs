@@ -10,7 +10,7 @@ use core_domain::{
     Error,
     image::{Image, ImageId},
     member::{Member, MemberStatus},
-    store::Store,
+    store::{Store, Viewer},
     testing::builders::{an_image, at, cause, project},
 };
 use store_diesel::{Config, DieselStore, migrate};
@@ -37,7 +37,7 @@ fn with_an_image(config: &Config) -> (DieselStore, Image) {
 }
 
 fn find(store: &DieselStore, id: ImageId) -> Result<bool, Error> {
-    store.image(id, None).map(|found| found.is_some())
+    store.image(id, Viewer::ADMIN).map(|found| found.is_some())
 }
 
 /// That an answer is «not now», and came soon.

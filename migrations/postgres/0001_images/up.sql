@@ -20,8 +20,8 @@ CREATE TABLE images (
     hidden boolean NOT NULL,
     created_at timestamp NOT NULL,
     updated_at timestamp NOT NULL,
-    -- What the texts of the record take, as core-domain counts them (Image::record_bytes): pages and batches are bounded by it.
-    record_bytes integer NOT NULL CHECK (record_bytes >= 0),
+    -- What the record takes in memory, as core-domain counts it (Image::memory_bytes): pages and batches are bounded by it.
+    memory_bytes integer NOT NULL CHECK (memory_bytes >= 0),
     tags text[] COLLATE "C" NOT NULL,
     properties jsonb NOT NULL CHECK (jsonb_typeof(properties) = 'object')
 );

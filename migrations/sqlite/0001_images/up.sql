@@ -20,7 +20,7 @@ CREATE TABLE images (
     hidden INTEGER NOT NULL CHECK (hidden IN (0, 1)),
     created_at TEXT NOT NULL,
     updated_at TEXT NOT NULL,
-    record_bytes INTEGER NOT NULL CHECK (record_bytes >= 0),
+    memory_bytes INTEGER NOT NULL CHECK (memory_bytes >= 0),
     -- Both as JSON, and last: what stands before them is read without them.
     tags TEXT NOT NULL CHECK (json_type(tags) = 'array'),
     properties TEXT NOT NULL CHECK (json_type(properties) = 'object')

@@ -312,9 +312,8 @@ fn an_image(served: &Served, who: Who, kind: Kind) -> ImageId {
 }
 
 fn records(store: &dyn Store, image: ImageId) -> Option<(Image, Vec<Member>)> {
-    let viewer = Viewer { project: None, admin: true };
-    let (found, _) = store.image(image, None).unwrap()?;
-    Some((found, store.members(image, viewer, &MembersPage::default()).unwrap().unwrap().members))
+    let found = store.image(image, Viewer::ADMIN).unwrap()?.image?;
+    Some((found, store.members(image, Viewer::ADMIN, &MembersPage::default()).unwrap().unwrap().members))
 }
 
 /// Everything a caller can tell apart, but for the id it asked for and what is new in every answer.

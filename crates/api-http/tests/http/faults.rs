@@ -6,11 +6,11 @@ use std::{sync::Arc, time::Duration};
 use core_domain::{
     Error, Result,
     event::{Cause, Event},
-    image::{Image, ImageAccess, ImageId},
+    image::{ImageAccess, ImageId},
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{HistoryPage, MembersPage, Roll, Sight, Store, Tx, Viewer},
+    store::{FoundImage, HistoryPage, ImagePage, MembersPage, Roll, Sight, Store, Tx, Viewer},
 };
 use serde_json::json;
 
@@ -35,10 +35,10 @@ impl Store for Broken {
     fn members(&self, _: ImageId, _: Viewer<'_>, _: &MembersPage) -> Result<Option<Roll>> {
         Err(self.0())
     }
-    fn image(&self, _: ImageId, _: Option<&ProjectId>) -> Result<Option<(Image, bool)>> {
+    fn image(&self, _: ImageId, _: Viewer<'_>) -> Result<Option<FoundImage>> {
         Err(self.0())
     }
-    fn images(&self, _: &Listing) -> Result<Vec<Image>> {
+    fn images(&self, _: &Listing) -> Result<ImagePage> {
         Err(self.0())
     }
     fn history(&self, _: ImageId, _: &ProjectId, _: HistoryPage) -> Result<Vec<Event>> {

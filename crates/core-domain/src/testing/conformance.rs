@@ -22,7 +22,7 @@ use crate::{
     member::{Member, MemberStatus},
     outbox::Outbox,
     project::ProjectId,
-    store::{Sight, Store},
+    store::{Sight, Store, Viewer},
     testing::builders::{at, cause, project},
 };
 
@@ -90,6 +90,7 @@ suite! { $
         deleting_an_image_ends_its_memberships_and_no_others,
         an_image_tells_whether_the_caller_is_a_member,
         a_project_owns_the_images_that_are_its_own,
+        an_image_is_answered_whole_only_to_those_who_see_it,
     }
     members {
         a_membership_comes_back_as_it_was_kept,
@@ -116,7 +117,9 @@ suite! { $
         a_list_of_nothing_is_empty,
         a_list_is_newest_first_and_ties_are_broken_by_id,
         a_list_has_whole_images,
-        a_list_has_one_more_than_its_limit_if_there_are_more,
+        a_page_says_whether_more_images_follow,
+        a_page_is_bounded_in_bytes_and_holds_one_image_at_least,
+        pages_of_large_images_lead_through_all_of_them,
         a_shared_image_is_listed_once_accepted,
         memberships_of_images_that_are_not_for_the_list_are_walked_past,
         texts_are_ordered_by_their_bytes_and_none_is_empty,
@@ -130,7 +133,8 @@ suite! { $
     }
     rounds {
         many_looks_see_what_each_alone_would,
-        a_look_at_many_members_has_one_more_than_it_may,
+        a_batch_of_images_is_bounded_in_bytes,
+        a_batch_of_member_lists_is_bounded_in_rows,
         many_statuses_become_what_each_in_turn_would_make_them,
         of_many_answers_for_one_membership_each_has_its_own,
     }
@@ -185,7 +189,7 @@ fn membership(store: &dyn Store, image: ImageId, member: &ProjectId) -> Option<M
 }
 
 fn find(store: &dyn Store, id: ImageId) -> Option<Image> {
-    store.image(id, None).expect("a look").map(|(image, _)| image)
+    store.image(id, Viewer::ADMIN).expect("a look").and_then(|found| found.image)
 }
 
 /// Ways in which an image may be another than `seen` said.

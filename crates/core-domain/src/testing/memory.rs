@@ -12,10 +12,11 @@ use crate::{
     error::{Conflict, Error, Result},
     event::{Cause, Change, Deed, Event, Reason},
     image::{Image, ImageAccess, ImageId},
+    limits::PAGE_BYTES,
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{HistoryPage, MembersPage, Roll, Sharing, Sight, Store, Tx, Viewer},
+    store::{FoundImage, HistoryPage, ImagePage, MembersPage, Roll, Sharing, Sight, Store, Tx, Viewer},
 };
 
 /// Records in memory, gone with the process. One lock for all: a change holds it until its end.
@@ -86,12 +87,16 @@ impl Store for MemoryStore {
         Ok(Some(Roll { image: access, is_member, members }))
     }
 
-    fn image(&self, id: ImageId, caller: Option<&ProjectId>) -> Result<Option<(Image, bool)>> {
+    fn image(&self, id: ImageId, viewer: Viewer<'_>) -> Result<Option<FoundImage>> {
         let Kept { records, .. } = &*self.kept();
-        Ok(records.images.get(&id).map(|image| (image.clone(), records.member(id, caller).is_some())))
+        Ok(records.images.get(&id).map(|image| {
+            let (access, is_member) = (image.access(), records.member(id, viewer.project).is_some());
+            let image = viewer.sees(&access, is_member).then(|| image.clone());
+            FoundImage { access, is_member, image }
+        }))
     }
 
-    fn images(&self, listing: &Listing) -> Result<Vec<Image>> {
+    fn images(&self, listing: &Listing) -> Result<ImagePage> {
         let Kept { records, .. } = &*self.kept();
         let status =
             |image: &Image| records.member(image.id, Some(&listing.project)).map(|member| member.status);
@@ -102,8 +107,19 @@ impl Store for MemoryStore {
         if let Some(after) = &listing.after {
             images.retain(|image| order.is_after(image, after));
         }
-        images.truncate(listing.limit.saturating_add(1));
-        Ok(images)
+        let mut bytes = 0_usize;
+        let fits = images
+            .iter()
+            .take(listing.limit)
+            .enumerate()
+            .take_while(|(number, image)| {
+                bytes = bytes.saturating_add(image.memory_bytes());
+                *number == 0 || bytes <= PAGE_BYTES
+            })
+            .count();
+        let has_more = fits > 0 && images.len() > fits;
+        images.truncate(fits);
+        Ok(ImagePage { images, has_more })
     }
 
     fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage) -> Result<Vec<Event>> {

@@ -6,11 +6,14 @@
 //! them all are the page. All of it is one statement:
 //!
 //! ```sql
-//! SELECT * FROM (
+//! SELECT … FROM (SELECT images.*, row_number() …, sum(memory_bytes) …, lead(id) … FROM (SELECT * FROM (
 //!     SELECT * FROM (SELECT … FROM images WHERE visibility = … AND hidden = … ORDER BY … LIMIT 32) AS part
 //!     UNION ALL …
-//! ) AS images ORDER BY … LIMIT …
+//! ) AS images ORDER BY … LIMIT …) AS images WINDOW …) AS images WHERE … ORDER BY …
 //! ```
+//!
+//! It ends where it has as many images, or bytes of records, as a page may have. Until then Postgres carries a pointer in place
+//! of what it keeps outside the row; SQLite, which would carry the text, looks up tags and properties for what is left.
 //!
 //! | order | what is read |
 //! |---|---|
@@ -25,18 +28,18 @@ mod filter;
 mod order;
 mod range;
 
-use core_domain::{image::Image, listing::Listing};
+use core_domain::{limits::PAGE_BYTES, listing::Listing, store::ImagePage};
 use diesel::{
     QueryResult,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::BigInt,
+    sql_types::{BigInt, Bool},
 };
 
 use self::{order::Order, range::Range};
 use super::{ImageRow, image};
 use crate::{
-    connection::{Connection, MultiBackend},
+    connection::{Connection, Dialect, MultiBackend},
     error::Fault,
     schema::images,
 };
@@ -44,20 +47,39 @@ use crate::{
 /// A piece of SQL with its values.
 type Fragment<'a> = Box<dyn QueryFragment<MultiBackend> + 'a>;
 
-/// One page: one statement.
-pub(crate) fn list(connection: &mut Connection, listing: &Listing) -> Result<Vec<Image>, Fault> {
+/// [`core_domain::store::Store::images`]: one statement.
+pub(crate) fn list(connection: &mut Connection, listing: &Listing) -> Result<ImagePage, Fault> {
     let page = Page::of(listing);
-    if page.parts.is_empty() || listing.matches_nothing {
-        return Ok(Vec::new());
+    if page.parts.is_empty() || page.limit == 0 || listing.matches_nothing {
+        return Ok(ImagePage::default());
     }
-    let found: Vec<ImageRow> = connection.run(|any| page.load(any))?;
-    found.into_iter().map(image).collect()
+    let found: Vec<(ImageRow, bool)> = connection.run(|any| page.load(any))?;
+    let has_more = found.last().is_some_and(|(_, is_followed)| *is_followed);
+    let images = found.into_iter().map(|(row, _)| image(row)).collect::<Result<_, _>>()?;
+    Ok(ImagePage { images, has_more })
 }
+
+/// The columns of an image but for its tags and properties.
+const COLUMNS: &str = "images.id, images.owner, images.visibility, images.status, images.name, images.container_format, \
+    images.disk_format, images.min_disk, images.min_ram, images.protected, images.hidden, images.created_at, \
+    images.updated_at, images.memory_bytes";
+
+/// Those two in a part.
+const REST_OF_PART: Dialect = Dialect { postgres: ", images.tags, images.properties", sqlite: "" };
+
+/// And of the page.
+const REST_OF_PAGE: Dialect = Dialect {
+    postgres: ", images.tags, images.properties",
+    sqlite: ", (SELECT whole.tags FROM images AS whole WHERE whole.id = images.id), \
+        (SELECT whole.properties FROM images AS whole WHERE whole.id = images.id)",
+};
 
 /// The statement.
 struct Page<'a> {
     parts: Vec<Part<'a>>,
     order: Order<'a>,
+    limit: i64,
+    /// One more than its limit: whether there is one says whether more follow.
     rows: i64,
     is_common: bool,
 }
@@ -72,11 +94,13 @@ struct Part<'a> {
 
 impl<'a> Page<'a> {
     fn of(listing: &'a Listing) -> Self {
-        let rows = i64::try_from(listing.limit).unwrap_or(i64::MAX).saturating_add(1);
+        let limit = i64::try_from(listing.limit).unwrap_or(i64::MAX);
+        let rows = limit.saturating_add(1);
         let parts = range::ranges(listing).into_iter().map(|range| Part::of(listing, range, rows)).collect();
         Self {
             parts,
             order: Order::of_page(listing),
+            limit,
             rows,
             is_common: filter::is_common(listing) && order::is_by_creation(listing),
         }
@@ -114,7 +138,12 @@ impl QueryFragment<MultiBackend> for Page<'_> {
             out.unsafe_to_cache_prepared();
         }
         // Under the table's own name, so that columns are called here what they are called everywhere.
-        out.push_sql("SELECT * FROM (");
+        out.push_sql("SELECT ");
+        out.push_sql(COLUMNS);
+        REST_OF_PAGE.walk_ast(out.reborrow())?;
+        out.push_sql(", images.is_followed FROM (SELECT images.*, row_number() OVER page AS place, ");
+        out.push_sql("sum(images.memory_bytes) OVER page AS bytes, ");
+        out.push_sql("lead(images.id) OVER page IS NOT NULL AS is_followed FROM (SELECT * FROM (");
         for (number, part) in self.parts.iter().enumerate() {
             if number > 0 {
                 out.push_sql(" UNION ALL ");
@@ -124,7 +153,15 @@ impl QueryFragment<MultiBackend> for Page<'_> {
         out.push_sql(") AS images ORDER BY ");
         self.order.walk_ast(out.reborrow())?;
         out.push_sql(" LIMIT ");
-        out.push_bind_param::<BigInt, _>(&self.rows)
+        out.push_bind_param::<BigInt, _>(&self.rows)?;
+        out.push_sql(") AS images WINDOW page AS (ORDER BY ");
+        self.order.walk_ast(out.reborrow())?;
+        out.push_sql(" ROWS UNBOUNDED PRECEDING)) AS images WHERE images.place <= ");
+        out.push_bind_param::<BigInt, _>(&self.limit)?;
+        out.push_sql(" AND (images.place = 1 OR images.bytes <= ");
+        out.push_sql(&PAGE_BYTES.to_string());
+        out.push_sql(") ORDER BY ");
+        self.order.walk_ast(out)
     }
 }
 
@@ -133,6 +170,7 @@ impl QueryFragment<MultiBackend> for Part<'_> {
         // Twice SELECT: SQLite takes no ORDER BY in a part of a UNION.
         out.push_sql("SELECT * FROM (SELECT ");
         out.push_sql(self.range.columns());
+        REST_OF_PART.walk_ast(out.reborrow())?;
         out.push_sql(" FROM ");
         out.push_sql(self.range.tables());
         out.push_sql(" WHERE ");
@@ -151,7 +189,7 @@ impl QueryFragment<MultiBackend> for Part<'_> {
 }
 
 impl Query for Page<'_> {
-    type SqlType = images::SqlType;
+    type SqlType = (images::SqlType, Bool);
 }
 
 impl QueryId for Page<'_> {

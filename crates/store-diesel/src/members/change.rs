@@ -7,7 +7,7 @@ use core_domain::{
     image::{Image, ImageAccess},
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::StatusChange,
+    store::{StatusChange, Viewer},
 };
 use diesel::{
     pg::Pg,
@@ -121,7 +121,7 @@ fn seen(
     seen: &ImageAccess,
     project: &ProjectId,
 ) -> Result<Option<(Image, Member)>, Fault> {
-    let image = images::find(connection, seen.id, None)?.map(|(image, _)| image);
+    let image = images::find(connection, seen.id, Viewer::ADMIN)?.and_then(|found| found.image);
     let Some(image) = image.filter(|image| image.access() == *seen) else { return Ok(None) };
     Ok(find(connection, seen.id, project)?.map(|member| (image, member)))
 }

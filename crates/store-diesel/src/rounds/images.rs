@@ -1,8 +1,9 @@
 //! Many looks at one whole image each.
 
 use core_domain::{
-    image::{Image, ImageId},
-    project::ProjectId,
+    image::ImageId,
+    limits::BATCH_BYTES,
+    store::{Batched, FoundImage, Viewer},
 };
 use diesel::{
     pg::Pg,
@@ -15,42 +16,52 @@ use super::place;
 use crate::{
     connection::Connection,
     error::Fault,
-    images::{self, ImageRow, image},
-    schema::{Id, Key, images as table},
+    images::{
+        self,
+        look::{COLUMNS, IS_SEEN, LookRow, LookTypes, found},
+    },
+    schema::{Id, Key},
 };
 
 /// [`core_domain::store::Store::whole_images`].
 pub(crate) fn whole_images(
     connection: &mut Connection,
-    asked: &[(ImageId, Option<&ProjectId>)],
-) -> Result<Vec<Option<(Image, bool)>>, Fault> {
+    asked: &[(ImageId, Viewer<'_>)],
+) -> Result<Vec<Batched<Option<FoundImage>>>, Fault> {
     let statement = Images {
         ids: asked.iter().map(|(id, _)| Key(id.uuid())).collect(),
-        callers: asked.iter().map(|(_, caller)| caller.map(ProjectId::as_str)).collect(),
+        projects: asked.iter().map(|(_, viewer)| viewer.project.map(|project| project.as_str())).collect(),
+        admins: asked.iter().map(|(_, viewer)| viewer.admin).collect(),
+        bytes: i64::try_from(BATCH_BYTES).unwrap_or(i64::MAX),
     };
-    let rows = connection.run_on_postgres(|postgres| statement.load::<Found>(postgres))?;
+    let rows = connection.run_on_postgres(|postgres| statement.load::<Row>(postgres))?;
     let Some(rows) = rows else {
-        return asked.iter().map(|(id, caller)| images::find(connection, *id, *caller)).collect();
+        let alone = |(id, viewer): &(ImageId, Viewer<'_>)| {
+            images::find(connection, *id, *viewer).map(Batched::Answered)
+        };
+        return asked.iter().map(alone).collect();
     };
-    let mut found = vec![None; asked.len()];
-    for (number, row, is_member) in rows {
-        let place = place(number, found.len())?;
-        found[place] = Some((image(row)?, is_member));
+    let mut looks = vec![Batched::Answered(None); asked.len()];
+    for (number, is_too_much, row) in rows {
+        let place = place(number, looks.len())?;
+        looks[place] = if is_too_much { Batched::Alone } else { Batched::Answered(Some(found(row)?)) };
     }
-    Ok(found)
+    Ok(looks)
 }
 
-/// The number of the look, the image, and whether the caller is a member.
-type Found = (i64, ImageRow, bool);
+/// The number of the look, whether its record is beyond what the batch may hold, and what was seen.
+type Row = (i64, bool, LookRow);
 
 /// Many looks.
 struct Images<'a> {
     ids: Vec<Key>,
-    callers: Vec<Option<&'a str>>,
+    projects: Vec<Option<&'a str>>,
+    admins: Vec<bool>,
+    bytes: i64,
 }
 
 impl Query for Images<'_> {
-    type SqlType = (BigInt, table::SqlType, Bool);
+    type SqlType = (BigInt, Bool, LookTypes);
 }
 
 impl RunQueryDsl<PgConnection> for Images<'_> {}
@@ -60,15 +71,25 @@ impl QueryFragment<Pg> for Images<'_> {
         out.push_sql("WITH asked AS (SELECT * FROM unnest(");
         out.push_bind_param::<Array<Id>, _>(&self.ids)?;
         out.push_sql(", ");
-        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.callers)?;
-        out.push_sql(") WITH ORDINALITY AS asked (id, caller, number)) SELECT asked.number, ");
-        out.push_sql("images.id, images.owner, images.visibility, images.status, images.name, ");
-        out.push_sql("images.container_format, images.disk_format, images.min_disk, images.min_ram, ");
-        out.push_sql("images.protected, images.hidden, images.created_at, images.updated_at, ");
-        out.push_sql("images.record_bytes, images.tags, images.properties, ");
-        out.push_sql("EXISTS (SELECT FROM image_members AS own ");
-        out.push_sql("WHERE own.image_id = images.id AND own.member_id = asked.caller) FROM asked ");
-        out.push_sql("CROSS JOIN LATERAL (SELECT * FROM images WHERE id = asked.id LIMIT 1) AS images");
+        out.push_bind_param::<Array<Nullable<Text>>, _>(&self.projects)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Array<Bool>, _>(&self.admins)?;
+        out.push_sql(") WITH ORDINALITY AS asked (id, project, is_admin, number)), ");
+        out.push_sql("seen AS (SELECT asked.number, images.*, own.member_id IS NOT NULL AS is_member, ");
+        out.push_sql(IS_SEEN);
+        out.push_sql(" AS is_seen FROM asked ");
+        out.push_sql("CROSS JOIN LATERAL (SELECT * FROM images WHERE id = asked.id LIMIT 1) AS images ");
+        out.push_sql("LEFT JOIN LATERAL (SELECT member_id FROM image_members WHERE image_id = asked.id ");
+        out.push_sql("AND member_id = asked.project LIMIT 1) AS own ON true), ");
+        // What is not seen is not read, and takes no room.
+        out.push_sql("counted AS (SELECT seen.*, sum(CASE WHEN is_seen THEN memory_bytes ELSE 0 END) ");
+        out.push_sql("OVER (ORDER BY number ROWS UNBOUNDED PRECEDING) <= ");
+        out.push_bind_param::<BigInt, _>(&self.bytes)?;
+        out.push_sql(
+            " AS has_room FROM seen) SELECT images.number, images.is_seen AND NOT images.has_room, ",
+        );
+        out.push_sql(COLUMNS);
+        out.push_sql(" FROM (SELECT counted.*, is_seen AND has_room AS is_read FROM counted) AS images");
         Ok(())
     }
 }

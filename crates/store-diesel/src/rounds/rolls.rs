@@ -2,7 +2,8 @@
 
 use core_domain::{
     image::ImageId,
-    store::{MembersPage, ROLL_MEMBERS, Roll, Viewer},
+    limits::BATCH_MEMBERS,
+    store::{Batched, MembersPage, Roll, Viewer},
 };
 use diesel::{
     pg::Pg,
@@ -24,7 +25,7 @@ use crate::{
 pub(crate) fn rolls(
     connection: &mut Connection,
     asked: &[(ImageId, Viewer<'_>)],
-) -> Result<Vec<Option<Roll>>, Fault> {
+) -> Result<Vec<Batched<Option<Roll>>>, Fault> {
     let statement = Rolls {
         images: asked.iter().map(|(image, _)| Key(image.uuid())).collect(),
         viewers: asked.iter().map(|(_, viewer)| viewer.project.map(|project| project.as_str())).collect(),
@@ -32,10 +33,10 @@ pub(crate) fn rolls(
     };
     let rows = connection.run_on_postgres(|postgres| statement.load::<RollRow>(postgres))?;
     let Some(rows) = rows else {
-        let page = MembersPage { after: None, limit: Some(ROLL_MEMBERS + 1) };
+        let all = MembersPage::default();
         return asked
             .iter()
-            .map(|(image, viewer)| members::roll(connection, *image, *viewer, &page))
+            .map(|(image, viewer)| members::roll(connection, *image, *viewer, &all).map(Batched::Answered))
             .collect();
     };
     let mut rolls: Vec<Option<Roll>> = vec![None; asked.len()];
@@ -52,7 +53,11 @@ pub(crate) fn rolls(
     for roll in rolls.iter_mut().flatten() {
         roll.members.sort_by(|a, b| (a.created_at, &a.project).cmp(&(b.created_at, &b.project)));
     }
-    Ok(rolls)
+    let is_cut = |roll: &Option<Roll>| roll.as_ref().is_some_and(|roll| roll.members.len() > BATCH_MEMBERS);
+    Ok(rolls
+        .into_iter()
+        .map(|roll| if is_cut(&roll) { Batched::Alone } else { Batched::Answered(roll) })
+        .collect())
 }
 
 /// The number of the look, the image, whether the viewer is a member, and one of the members it sees.
@@ -92,7 +97,8 @@ impl QueryFragment<Pg> for Rolls<'_> {
         out.push_bind_param::<Array<Bool>, _>(&self.admins)?;
         out.push_sql(") WITH ORDINALITY AS asked (image, viewer, admin, number))");
         out.push_sql(ROLLS);
-        out.push_sql(&(ROLL_MEMBERS + 1).to_string());
+        // One more tells that the list is too long for a batch.
+        out.push_sql(&(BATCH_MEMBERS + 1).to_string());
         out.push_sql(") AS listed ON true");
         Ok(())
     }

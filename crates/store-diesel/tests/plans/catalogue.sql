@@ -1,4 +1,4 @@
--- A million images and a million memberships, the same in every run. Half of the owners' images belong to few of a
+-- {images} images and as many memberships, the same in every run; with a million of them: Half of the owners' images belong to few of a
 -- thousand projects; «big» owns 27,000; 2 % are public, one in a thousand community, one in twenty hidden, one in ten
 -- called «ubuntu». «inbox» has 20,000 pending and 20,000 accepted memberships, of private images too.
 SET session_replication_role = replica; -- no look at foreign keys
@@ -14,18 +14,18 @@ SELECT md5(n::text)::uuid,
         ELSE 'p' || floor(1000 * power((hashint4(n) & 65535) / 65536.0, 2)) END,
     CASE WHEN n % 50 = 0 THEN 'public' WHEN n % 1000 = 1 THEN 'community' WHEN n % 3 = 0 THEN 'private' ELSE 'shared' END,
     'queued', CASE WHEN n % 10 = 3 THEN 'ubuntu' WHEN n % 10 < 9 THEN 'image ' || n END, 'bare', 'raw', 0, 0, false,
-    n % 20 = 7, timestamp '2026-01-01' + n * interval '7 s', timestamp '2026-01-01' + n * interval '7 s', 100,
+    n % 20 = 7, timestamp '2026-01-01' + n * interval '{seconds} s', timestamp '2026-01-01' + n * interval '{seconds} s', 100,
     array_remove(ARRAY[CASE WHEN n % 50000 = 11 THEN 'rare' END, CASE WHEN n % 29 = 5 THEN 'common' END], NULL),
     jsonb_build_object('number', (n / 20)::text) || CASE WHEN n % 29 = 5 THEN '{"os": "linux"}' ELSE '{}' END::jsonb
-FROM generate_series(1, 1000000) n;
+FROM generate_series(1, {images}) n;
 
 INSERT INTO image_members
 SELECT md5(n::text)::uuid, 'p' || floor(1000 * power((hashint4(n + 7) & 65535) / 65536.0, 2)),
     (ARRAY['accepted', 'accepted', 'pending', 'rejected'])[1 + (hashint4(n) & 3)], m, m, m
-FROM generate_series(1, 1000000) n, LATERAL (SELECT timestamp '2026-01-01' + n * interval '7 s') AS made (m);
+FROM generate_series(1, {images}) n, LATERAL (SELECT timestamp '2026-01-01' + n * interval '{seconds} s') AS made (m);
 INSERT INTO image_members
 SELECT md5(n::text)::uuid, 'inbox', CASE WHEN n % 50 < 25 THEN 'pending' ELSE 'accepted' END, m, m, m
-FROM generate_series(1, 1000000, 23) n, LATERAL (SELECT timestamp '2026-01-01' + n * interval '7 s') AS made (m);
+FROM generate_series(1, {images}, 23) n, LATERAL (SELECT timestamp '2026-01-01' + n * interval '{seconds} s') AS made (m);
 -- One image with 5,000 members.
 INSERT INTO image_members
 SELECT md5('2')::uuid, 'm' || n, 'pending', m, m, m
@@ -36,7 +36,7 @@ INSERT INTO events (at, user_id, project_id, request_id, image_id, owner, member
 SELECT m, 'user', 'owner', 'req-' || n || deed, md5(n::text)::uuid, 'owner', 'guest', deed, was, is_now, timestamp '2026-01-01'
 FROM (VALUES (1, 'create', NULL, 'pending'), (2, 'update', 'pending', 'rejected'), (3, 'update', 'rejected', 'accepted'),
         (4, 'delete', 'accepted', NULL)) AS happened (turn, deed, was, is_now),
-    generate_series(1, 50000) n, LATERAL (SELECT timestamp '2026-01-01' + turn * interval '1 h') AS made (m)
+    generate_series(1, {guests}) n, LATERAL (SELECT timestamp '2026-01-01' + turn * interval '1 h') AS made (m)
 ORDER BY turn, n;
 
 DO $$ DECLARE definition text; BEGIN

@@ -2,7 +2,7 @@
 INSERT INTO image_ids (id) SELECT pg_temp.image_id(n) FROM generate_series(1::bigint, :images) AS n;
 
 INSERT INTO images (id, owner, visibility, status, name, container_format, disk_format, min_disk, min_ram, protected,
-        hidden, created_at, updated_at, record_bytes, tags, properties)
+        hidden, created_at, updated_at, memory_bytes, tags, properties)
     SELECT pg_temp.image_id(n), pg_temp.owner(n, :projects), pg_temp.visibility(n),
         CASE WHEN n % 10 = 7 THEN 'queued' ELSE 'active' END, 'image ' || n, 'bare', 'qcow2', n % 40, n % 8 * 512,
         n % 97 = 0, n % 100 = 3, pg_temp.created_at(n), pg_temp.created_at(n),

@@ -10,7 +10,8 @@ use crate::{
     image::{Image, ImageId, ImageStatus, Visibility},
     listing::Listing,
     member::{Member, MemberStatus},
-    store::{Sharing, Store},
+    project::ProjectId,
+    store::{Batched, FoundImage, Sharing, Store, Viewer},
     testing::builders::{an_image, at, cause, project},
     text,
 };
@@ -49,7 +50,7 @@ pub(super) fn an_image_comes_back_as_it_was_kept(store: &dyn Store) {
 
 pub(super) fn an_image_that_is_not_there_is_none(store: &dyn Store) {
     keep(store, &full("owner"));
-    assert_eq!(store.image(ImageId::random(), Some(&project("owner"))).expect("a look"), None);
+    assert_eq!(store.image(ImageId::random(), Viewer::ADMIN).expect("a look"), None);
     store.ping().expect("a store that answers");
 }
 
@@ -149,7 +150,7 @@ pub(super) fn the_longest_tags_and_values_are_kept(store: &dyn Store) {
         properties: image.properties.clone().into_iter().collect(),
         ..Listing::of(project("owner"), false, 10)
     };
-    assert_eq!(store.images(&listing).expect("a list"), [image]);
+    assert_eq!(store.images(&listing).expect("a list").images, [image]);
 }
 
 pub(super) fn a_record_as_large_as_allowed_is_kept(store: &dyn Store) {
@@ -307,9 +308,10 @@ pub(super) fn an_image_tells_whether_the_caller_is_a_member(store: &dyn Store) {
     share(store, &other, "elsewhere", MemberStatus::Accepted, 3);
     let is_member = |caller: Option<&str>| {
         let caller = caller.map(project);
-        let (found, is_member) = store.image(image.id, caller.as_ref()).expect("a look").expect("the image");
-        assert_eq!(found, image);
-        is_member
+        let viewer = Viewer { project: caller.as_ref(), admin: true };
+        let found = store.image(image.id, viewer).expect("a look").expect("the image");
+        assert_eq!((found.access, found.image), (image.access(), Some(image.clone())));
+        found.is_member
     };
     assert!(MemberStatus::ALL.iter().all(|status| is_member(Some(status.as_str()))));
     assert!(!is_member(Some("elsewhere")) && !is_member(Some("owner")) && !is_member(None));
@@ -341,4 +343,32 @@ pub(super) fn a_project_owns_the_images_that_are_its_own(store: &dyn Store) {
     tx.insert_image(&new).expect("a new image");
     assert!(tx.owns_at_least(&project("owner"), 2).expect("a look"));
     assert!(!tx.owns_at_least(&project("owner"), 3).expect("a look"));
+}
+
+pub(super) fn an_image_is_answered_whole_only_to_those_who_see_it(store: &dyn Store) {
+    let projects = ["owner", "pending", "rejected", "stranger"].map(project);
+    let mut whole = 0;
+    for visibility in Visibility::ALL {
+        for owner in [Some(project("owner")), None] {
+            let image = Image { id: ImageId::random(), owner, visibility, ..full("owner") };
+            keep(store, &image);
+            share(store, &image, "pending", MemberStatus::Pending, 3);
+            share(store, &image, "rejected", MemberStatus::Rejected, 3);
+            for project in projects.iter().map(Some).chain([None]) {
+                for admin in [false, true] {
+                    let viewer = Viewer { project, admin };
+                    let is_member = matches!(project.map(ProjectId::as_str), Some("pending" | "rejected"));
+                    let seen = viewer.sees(&image.access(), is_member).then(|| image.clone());
+                    whole += usize::from(seen.is_some());
+                    let expected = Some(FoundImage { access: image.access(), is_member, image: seen });
+                    assert_eq!(store.image(image.id, viewer).expect("a look"), expected, "{viewer:?}");
+                    let together = store.whole_images(&[(image.id, viewer)]).expect("a look");
+                    assert_eq!(together, [Batched::Answered(expected)], "{viewer:?}");
+                }
+            }
+        }
+    }
+    // To an admin always, as any of 5. With an owner: to the owner 4 times, to each of two members 3 times, to the stranger twice.
+    // Without: to each of 4 projects 4 times.
+    assert_eq!(whole, 40 + 4 + 2 * 3 + 2 + 4 * 4);
 }

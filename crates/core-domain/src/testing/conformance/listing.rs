@@ -5,14 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{images::full, keep, random::Random, share};
 use crate::{
     image::{Image, ImageId, ImageStatus, Visibility},
+    limits::PAGE_BYTES,
     listing::{Direction, Listing, MemberStatusFilter, Position, SortKey, VisibilityFilter},
     member::MemberStatus,
     project::ProjectId,
-    store::Store,
+    store::{ImagePage, Store},
     testing::builders::{an_image, at, cause, project},
 };
 
 fn list(store: &dyn Store, listing: &Listing) -> Vec<Image> {
+    page(store, listing).images
+}
+
+fn page(store: &dyn Store, listing: &Listing) -> ImagePage {
     store.images(listing).expect("a list")
 }
 
@@ -44,12 +49,103 @@ pub(super) fn a_list_has_whole_images(store: &dyn Store) {
     assert_eq!(list(store, &Listing::of(project("p"), false, 10)), [full, bare]);
 }
 
-pub(super) fn a_list_has_one_more_than_its_limit_if_there_are_more(store: &dyn Store) {
+pub(super) fn a_page_says_whether_more_images_follow(store: &dyn Store) {
     for second in 0..5 {
         keep(store, &Image { created_at: at(second), ..an_image("p") });
     }
-    let count = |limit| list(store, &Listing::of(project("p"), false, limit)).len();
-    assert_eq!([0, 1, 4, 5, 6, usize::MAX].map(count), [1, 2, 5, 5, 5, 5]);
+    let count = |limit| {
+        let page = page(store, &Listing::of(project("p"), false, limit));
+        (page.images.len(), page.has_more)
+    };
+    let expected = [(0, false), (1, true), (4, true), (5, false), (5, false), (5, false)];
+    assert_eq!([0, 1, 4, 5, 6, usize::MAX].map(count), expected);
+}
+
+/// An image whose record has this many bytes.
+pub(super) fn of_bytes(bytes: usize, image: Image) -> Image {
+    // No property is longer than the API takes; each has a name of three bytes.
+    const LONGEST: usize = 60_000;
+    let rest = bytes - image.record_bytes();
+    let count = rest.div_ceil(LONGEST + 3);
+    let values = rest - 3 * count;
+    let properties = (0..count).map(|number| {
+        let length = values.saturating_sub(LONGEST * number).min(LONGEST);
+        (format!("{number:03}"), "v".repeat(length))
+    });
+    let image = Image { properties: properties.collect(), ..image };
+    assert_eq!(image.record_bytes(), bytes);
+    image
+}
+
+pub(super) fn a_page_is_bounded_in_bytes_and_holds_one_image_at_least(store: &dyn Store) {
+    let images = [
+        of_bytes(PAGE_BYTES / 4, Image { created_at: at(9), ..an_image("p") }),
+        of_bytes(PAGE_BYTES - PAGE_BYTES / 4, Image { created_at: at(8), ..an_image("p") }),
+        Image { created_at: at(7), ..an_image("p") },
+        // Larger than limits allow; kept before they did, say.
+        of_bytes(PAGE_BYTES / 4 * 5, Image { created_at: at(6), ..an_image("p") }),
+        Image { created_at: at(5), ..an_image("p") },
+    ];
+    for image in &images {
+        keep(store, image);
+    }
+    let mut listing = Listing::of(project("p"), false, 10);
+    for (expected, has_more) in
+        [(&images[..2], true), (&images[2..3], true), (&images[3..4], true), (&images[4..], false)]
+    {
+        let page = page(store, &listing);
+        assert!(page.images == expected, "{:?}", ids(&page.images));
+        assert_eq!(page.has_more, has_more);
+        listing.after = page.images.last().map(|last| Box::new(Position::from(last)));
+    }
+    // A byte more, and the second has no room beside the first; less again, and it has.
+    let grown = of_bytes(PAGE_BYTES / 4 + 1, Image { properties: BTreeMap::new(), ..images[0].clone() });
+    for (image, count) in [(&grown, 1), (&images[0], 2)] {
+        store.write(image.id, &cause(0), |tx| tx.update_image(image)).expect("a change");
+        let page = page(store, &Listing { limit: 2, ..Listing::of(project("p"), false, 10) });
+        assert_eq!((page.images.len(), page.has_more), (count, true));
+    }
+}
+
+pub(super) fn pages_of_large_images_lead_through_all_of_them(store: &dyn Store) {
+    let kind = |number: i64| {
+        let image = Image { created_at: at(number), name: Some((number % 3).to_string()), ..an_image("p") };
+        match number % 4 {
+            0 => Image { visibility: Visibility::Public, owner: Some(project("q")), ..image },
+            1 => Image { visibility: Visibility::Private, ..image },
+            2 => Image { owner: Some(project("q")), ..image },
+            _ => image,
+        }
+    };
+    let images: Vec<Image> = (0..40).map(|number| of_bytes(200 * 1024, kind(number))).collect();
+    for image in &images {
+        keep(store, image);
+        if image.visibility == Visibility::Shared && image.owner == Some(project("q")) {
+            share(store, image, "p", MemberStatus::Accepted, 99);
+        }
+    }
+    for sort in [vec![], vec![(SortKey::Name, Direction::Asc), (SortKey::CreatedAt, Direction::Desc)]] {
+        for limit in [1_000, 7] {
+            let mut listing = Listing { sort: sort.clone(), ..Listing::of(project("p"), false, limit) };
+            let mut expected: Vec<&Image> = images.iter().collect();
+            let order = listing.comparator();
+            expected.sort_by(|a, b| order.compare(a, b));
+            let expected: Vec<ImageId> = expected.into_iter().map(|image| image.id).collect();
+            let mut walked: Vec<ImageId> = Vec::new();
+            loop {
+                let page = page(store, &listing);
+                let bytes: usize = page.images.iter().map(Image::memory_bytes).sum();
+                assert!(bytes <= PAGE_BYTES && page.images.len() <= limit && !page.images.is_empty());
+                walked.extend(ids(&page.images));
+                if !page.has_more {
+                    break;
+                }
+                assert_eq!(page.images.len(), 20.min(limit), "it could have held more");
+                listing.after = page.images.last().map(|last| Box::new(Position::from(last)));
+            }
+            assert_eq!(walked, expected);
+        }
+    }
 }
 
 pub(super) fn a_shared_image_is_listed_once_accepted(store: &dyn Store) {
@@ -320,8 +416,9 @@ pub(super) fn every_list_agrees_with_the_predicate(store: &dyn Store) {
             listing.after = Some(Box::new(after));
         }
         listing.limit = random.below(50);
-        expected.truncate(listing.limit + 1);
-        assert_eq!(list(store, &listing), expected, "{listing:#?}");
+        let has_more = listing.limit > 0 && expected.len() > listing.limit;
+        expected.truncate(listing.limit);
+        assert_eq!(page(store, &listing), ImagePage { images: expected, has_more }, "{listing:#?}");
     }
     assert_eq!(held.len(), images.len(), "some image was never listed: the test shows less than it says");
 }
@@ -334,11 +431,9 @@ pub(super) fn walking_pages_gives_each_image_once_in_order(store: &dyn Store) {
         listing.limit = 1 + random.below(7);
         let mut walked: Vec<Image> = Vec::new();
         loop {
-            let mut page = list(store, &listing);
-            let is_last = page.len() <= listing.limit;
-            page.truncate(listing.limit);
-            walked.extend(page);
-            if is_last {
+            let page = page(store, &listing);
+            walked.extend(page.images);
+            if !page.has_more {
                 break;
             }
             listing.after = walked.last().map(|last| Box::new(Position::from(last)));

@@ -1,18 +1,16 @@
 //! Many looks and many changes of status at once: each is what it would have been alone.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
-use super::{keep, membership, random::Random, share, together::at_once};
+use super::{keep, listing::of_bytes, membership, random::Random, share, together::at_once};
 use crate::{
-    caller::{Context, Rules},
     event::Cause,
     image::{Image, ImageAccess, ImageId, Visibility},
+    limits::BATCH_MEMBERS,
     member::{Member, MemberStatus},
     project::ProjectId,
-    round::{self, Call},
-    sharing,
-    store::{MembersPage, ROLL_MEMBERS, SightOf, StatusChange, Store, Viewer},
-    testing::builders::{an_image, at, caller, cause, project},
+    store::{Batched, MembersPage, Roll, SightOf, StatusChange, Store, Viewer},
+    testing::builders::{an_image, at, cause, project},
 };
 
 const PROJECTS: [&str; 4] = ["owner", "p", "q", "r"];
@@ -66,47 +64,75 @@ pub(super) fn many_looks_see_what_each_alone_would(store: &dyn Store) {
         let alone = asked.iter().map(|one| store.sight(one.image, one.caller, one.member).expect("a look"));
         assert_eq!(store.sights(&asked).expect("looks"), alone.collect::<Vec<_>>());
 
-        let images: Vec<_> = asked.iter().map(|one| (one.image, one.caller)).collect();
-        let alone = images.iter().map(|(id, caller)| store.image(*id, *caller).expect("a look"));
-        assert_eq!(store.whole_images(&images).expect("looks"), alone.collect::<Vec<_>>());
-
-        let viewers: Vec<_> = images
+        let viewers: Vec<_> = asked
             .iter()
-            .map(|(id, project)| (*id, Viewer { project: *project, admin: random.once_in(3) }))
+            .map(|one| (one.image, Viewer { project: one.caller, admin: random.once_in(3) }))
             .collect();
+        let alone = viewers.iter().map(|(id, viewer)| store.image(*id, *viewer).expect("a look"));
+        let alone: Vec<_> = alone.map(Batched::Answered).collect();
+        assert_eq!(store.whole_images(&viewers).expect("looks"), alone);
+
         let all = MembersPage::default();
         let alone = viewers.iter().map(|(id, viewer)| store.members(*id, *viewer, &all).expect("a look"));
-        assert_eq!(store.rolls(&viewers).expect("looks"), alone.collect::<Vec<_>>());
+        let alone: Vec<_> = alone.map(Batched::Answered).collect();
+        assert_eq!(store.rolls(&viewers).expect("looks"), alone);
     }
 }
 
-pub(super) fn a_look_at_many_members_has_one_more_than_it_may(store: &dyn Store) {
-    let (few, many) = (an_image("owner"), an_image("owner"));
-    for (image, count) in [(&few, ROLL_MEMBERS), (&many, ROLL_MEMBERS + 40)] {
+pub(super) fn a_batch_of_images_is_bounded_in_bytes(store: &dyn Store) {
+    let images: Vec<Image> = (0..64).map(|_| of_bytes(250 * 1024, an_image("owner"))).collect();
+    for image in &images {
         keep(store, image);
-        for number in 0..count {
-            share(store, image, &number.to_string(), MemberStatus::Pending, 3);
+    }
+    let (owner, stranger) = (project("owner"), project("stranger"));
+    // What is not seen takes no room.
+    let asked: Vec<_> = images
+        .iter()
+        .flat_map(|image| {
+            [&stranger, &owner].map(|project| (image.id, Viewer { project: Some(project), admin: false }))
+        })
+        .collect();
+    let answers = store.whole_images(&asked).expect("looks");
+    assert_eq!(answers.len(), asked.len());
+    let (mut whole, mut alone) = (0, 0);
+    for ((id, viewer), answer) in asked.iter().zip(answers) {
+        match answer {
+            Batched::Answered(found) => {
+                whole += usize::from(found.as_ref().is_some_and(|found| found.image.is_some()));
+                assert_eq!(found, store.image(*id, *viewer).expect("a look"));
+            }
+            Batched::Alone => {
+                assert_eq!(viewer.project, Some(&owner));
+                alone += 1;
+            }
         }
     }
-    let owner = project("owner");
-    let viewer = Viewer { project: Some(&owner), admin: false };
-    let rolls = store.rolls(&[(few.id, viewer), (many.id, viewer), (few.id, viewer)]).expect("looks");
-    let counts: Vec<usize> =
-        rolls.iter().map(|roll| roll.as_ref().expect("an image").members.len()).collect();
-    assert_eq!(counts, [ROLL_MEMBERS, ROLL_MEMBERS + 1, ROLL_MEMBERS]);
-    let whole = store.members(few.id, viewer, &MembersPage::default()).expect("a look");
-    assert_eq!((&rolls[0], &rolls[2]), (&whole, &whole));
+    // A store that asks one by one may answer all.
+    assert!([(4, 60), (64, 0)].contains(&(whole, alone)), "{whole} answered, {alone} to be made alone");
+}
 
-    // Such a list is not for a round.
-    let caller = Arc::new(caller("owner", &["reader"]));
-    let rules = Rules::default();
-    let call =
-        |image| Call { caller: Arc::clone(&caller), image, what: (), now: at(9), request: "req-9".into() };
-    let listed = round::list_members(&rules, store, &[call(few.id), call(many.id)]);
-    assert_eq!(listed.iter().map(Option::is_some).collect::<Vec<_>>(), [true, false]);
-    let context = Context { caller: &caller, rules: &rules, now: at(9), request: "req-9" };
-    let (alone, more) = sharing::list(context, store, many.id, None, None, None).expect("a list");
-    assert_eq!((alone.len(), more), (ROLL_MEMBERS + 40, false));
+pub(super) fn a_batch_of_member_lists_is_bounded_in_rows(store: &dyn Store) {
+    let (few, many) = (an_image("owner"), an_image("owner"));
+    for (image, members) in [(&few, BATCH_MEMBERS), (&many, BATCH_MEMBERS + 1)] {
+        keep(store, image);
+        store
+            .write(image.id, &cause(0), |tx| {
+                let mut projects = (0..members).map(|number| project(&format!("p{number}")));
+                projects.try_for_each(|project| tx.insert_member(&Member::offered(image.id, project, at(3))))
+            })
+            .expect("members");
+    }
+    let (owner, member) = (project("owner"), project("p7"));
+    let viewer = |project| Viewer { project: Some(project), admin: false };
+    let asked = [(few.id, viewer(&owner)), (many.id, viewer(&owner)), (many.id, viewer(&member))];
+    let answers = store.rolls(&asked).expect("looks");
+    let count = |answer: &Batched<Option<Roll>>| match answer {
+        Batched::Answered(roll) => roll.as_ref().map(|roll| roll.members.len()),
+        Batched::Alone => None,
+    };
+    let counts: Vec<_> = answers.iter().map(count).collect();
+    assert_eq!([counts[0], counts[2]], [Some(BATCH_MEMBERS), Some(1)]);
+    assert!(counts[1].is_none_or(|all| all == BATCH_MEMBERS + 1), "a list that is cut: {counts:?}");
 }
 
 pub(super) fn many_statuses_become_what_each_in_turn_would_make_them(store: &dyn Store) {
@@ -115,8 +141,8 @@ pub(super) fn many_statuses_become_what_each_in_turn_would_make_them(store: &dyn
     let projects = PROJECTS.map(project);
     let images: Vec<ImageAccess> = ids
         .iter()
-        .map(|id| match store.image(*id, None).expect("a look") {
-            Some((image, _)) => image.access(),
+        .map(|id| match store.image(*id, Viewer::ADMIN).expect("a look") {
+            Some(found) => found.access,
             None => ImageAccess { id: *id, owner: None, visibility: Visibility::Shared },
         })
         .collect();

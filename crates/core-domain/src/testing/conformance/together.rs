@@ -106,7 +106,7 @@ fn images_at_most(images: usize) -> Rules {
 fn owned(store: &dyn Store, owner: &str) -> Vec<Image> {
     let owner = project(owner);
     let listing = Listing { owner: Some(owner.clone()), ..Listing::of(owner, false, 1000) };
-    store.images(&listing).expect("a list")
+    store.images(&listing).expect("a list").images
 }
 
 /// Whether a call that adds an image to a project was done; the only refusal is the limit's.
@@ -359,7 +359,7 @@ pub(super) fn readers_see_a_change_whole_or_not_at_all(store: &dyn Store) {
             while !is_over.load(Ordering::SeqCst) {
                 let seen = find(store, before.id).expect("the image");
                 assert!(seen == before || seen == after, "{seen:?}");
-                let listed = store.images(&listing).expect("a list");
+                let listed = store.images(&listing).expect("a list").images;
                 assert!(listed == [before.clone()] || listed == [after.clone()], "{listed:?}");
                 assert!(members(store, before.id).len().is_multiple_of(2));
             }

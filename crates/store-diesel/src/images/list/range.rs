@@ -80,7 +80,7 @@ impl<'a> Range<'a> {
         }
     }
 
-    /// Its columns, the same for all. A membership's copies of what the order goes by come in the index's order.
+    /// Its columns but for tags and properties, the same for all. A membership's copies of what the order goes by come in the index's order.
     pub(super) fn columns(self) -> &'static str {
         /// `$id` and `$created_at` by these names, all other columns from `images`.
         macro_rules! columns {
@@ -90,7 +90,7 @@ impl<'a> Range<'a> {
                     " AS id, images.owner, images.visibility, images.status, images.name, images.container_format, \
                      images.disk_format, images.min_disk, images.min_ram, images.protected, images.hidden, ",
                     $created_at,
-                    " AS created_at, images.updated_at, images.record_bytes, images.tags, images.properties"
+                    " AS created_at, images.updated_at, images.memory_bytes"
                 )
             };
         }

@@ -1,0 +1,85 @@
+//! A look at one image, alone or in a batch: what decisions are made on, and the record if the viewer sees it.
+//!
+//! What Postgres keeps outside the row is not read for a viewer that does not see the image: the `CASE` that answers it is not
+//! taken. The predicate is that of [`core_domain::store::Viewer::sees`], and the suite compares the two.
+
+use core_domain::{project::ProjectId, store::FoundImage};
+use diesel::{
+    QueryResult,
+    prelude::*,
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
+    sql_types::{Bool, Nullable, Text},
+};
+
+use super::{ImageRow, access, image};
+use crate::{
+    connection::MultiBackend,
+    error::Fault,
+    members::AccessRow,
+    schema::{Id, Key, images as table},
+};
+
+/// Whether the viewer `asked` sees the image; `own` is its membership, if it has one.
+pub(crate) const IS_SEEN: &str = "asked.is_admin OR (asked.project IS NOT NULL AND (images.owner IS NULL \
+    OR images.owner = asked.project OR images.visibility IN ('public', 'community') \
+    OR (images.visibility = 'shared' AND own.member_id IS NOT NULL)))";
+
+/// The columns of a [`LookRow`], of an image with `is_member` and `is_read`.
+pub(crate) const COLUMNS: &str = "images.id, images.owner, images.visibility, images.is_member, \
+    images.id, images.owner, images.visibility, images.status, \
+    CASE WHEN images.is_read THEN images.name END, images.container_format, images.disk_format, \
+    images.min_disk, images.min_ram, images.protected, images.hidden, images.created_at, images.updated_at, \
+    images.memory_bytes, CASE WHEN images.is_read THEN images.tags END, \
+    CASE WHEN images.is_read THEN images.properties END";
+
+/// What decisions are made on, whether the viewer is a member, and the record if it was read: tags are never NULL.
+pub(crate) type LookRow = (AccessRow, bool, Option<ImageRow>);
+
+/// The types of a [`LookRow`].
+pub(crate) type LookTypes = ((Id, Nullable<Text>, Text), Bool, Nullable<table::SqlType>);
+
+/// What was seen.
+pub(crate) fn found((seen, is_member, record): LookRow) -> Result<FoundImage, Fault> {
+    Ok(FoundImage { access: access(seen)?, is_member, image: record.map(image).transpose()? })
+}
+
+/// One look.
+pub(super) struct Look<'a> {
+    pub(super) id: Key,
+    pub(super) project: Option<&'a ProjectId>,
+    pub(super) is_admin: bool,
+}
+
+impl QueryFragment<MultiBackend> for Look<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        out.push_sql("WITH asked AS (SELECT ");
+        match self.project {
+            Some(project) => out.push_bind_param::<Nullable<Text>, _>(project.as_str())?,
+            None => out.push_bind_param::<Nullable<Text>, _>(&None::<&str>)?,
+        }
+        out.push_sql(" AS project, ");
+        out.push_bind_param::<Bool, _>(&self.is_admin)?;
+        out.push_sql(" AS is_admin) SELECT ");
+        out.push_sql(COLUMNS);
+        out.push_sql(" FROM (SELECT images.*, own.member_id IS NOT NULL AS is_member, ");
+        out.push_sql(IS_SEEN);
+        out.push_sql(
+            " AS is_read FROM asked CROSS JOIN images LEFT JOIN image_members AS own \
+             ON own.image_id = images.id AND own.member_id = asked.project WHERE images.id = ",
+        );
+        out.push_bind_param::<Id, _>(&self.id)?;
+        out.push_sql(") AS images");
+        Ok(())
+    }
+}
+
+impl Query for Look<'_> {
+    type SqlType = LookTypes;
+}
+
+impl QueryId for Look<'_> {
+    type QueryId = Look<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<Conn> RunQueryDsl<Conn> for Look<'_> {}
