@@ -114,6 +114,29 @@ fn whatever_the_replica_does_a_list_holds_all_that_was_there_before_the_bound() 
 }
 
 #[test]
+fn a_list_from_the_replica_goes_on_after_an_image_that_is_gone() {
+    let postgres = Postgres::private(Durability::Forgone);
+    let database = postgres.database();
+    let pair = Pair::of(&postgres, &database);
+    let made: Vec<ImageId> = (0..3).map(|_| pair.make()).collect();
+    // By what the replica answers, until it has caught up.
+    let listed = |listing: &Listing, count: usize| {
+        patience::until("a list from the replica", SOON, || {
+            let before = pair.figures().by_replica;
+            let listed = pair.store.images(listing).expect("a list");
+            (pair.figures().by_replica > before && listed.len() == count).then_some(listed)
+        })
+    };
+    let own = || Listing::of(project("owner"), false, 10);
+    let whole = listed(&own(), made.len());
+    let first = &whole[0];
+    (&pair.store as &dyn Store).write(first.id, &cause(1), |tx| tx.delete_image()).expect("a deletion");
+    listed(&own(), made.len() - 1);
+    let rest = listed(&Listing { after: Some(Box::new(first.into())), ..own() }, made.len() - 1);
+    assert_eq!(rest, whole[1..]);
+}
+
+#[test]
 fn a_replica_that_dies_hides_no_list_and_is_found_again() {
     let postgres = Postgres::private(Durability::Forgone);
     let database = postgres.database();
