@@ -7,7 +7,7 @@ use diesel::{
     pg::Pg,
     query_builder::QueryId,
     serialize::{self, IsNull, Output, ToSql},
-    sql_types::{HasSqlType, Nullable, SqlType, Text},
+    sql_types::{BigInt, HasSqlType, Nullable, SqlType, Text},
     sqlite::Sqlite,
 };
 use uuid::Uuid;
@@ -155,6 +155,7 @@ diesel::table! {
         new_status -> Nullable<Text>,
         member_created_at -> Nullable<Timestamp>,
         reason -> Nullable<Text>,
+        owner_changed -> Bool,
         image -> Nullable<Text>,
     }
 }
@@ -195,6 +196,10 @@ diesel::allow_tables_to_appear_in_same_query!(images, image_members, image_tags,
 extern "SQL" {
     /// `coalesce` of a text.
     fn coalesce(text: Nullable<Text>, otherwise: Text) -> Text;
+
+    /// `coalesce` of a number.
+    #[sql_name = "coalesce"]
+    fn coalesce_number(number: Nullable<BigInt>, otherwise: BigInt) -> BigInt;
 
     /// Texts in one, in no particular order; NULL for none. Postgres and SQLite 3.44.
     #[aggregate]
