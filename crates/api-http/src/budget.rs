@@ -102,6 +102,8 @@ mod tests {
 
     use tokio::time::timeout;
 
+    use core_domain::limits::PAGE_BYTES;
+
     use super::*;
 
     fn project(id: &str) -> Option<ProjectId> {

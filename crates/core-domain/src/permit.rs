@@ -78,7 +78,7 @@ impl Store for Permitted<'_> {
         self.store.images(listing)
     }
 
-    fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage) -> Result<Vec<Event>> {
+    fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage<'_>) -> Result<Vec<Event>> {
         self.store.history(image, member, page)
     }
 

@@ -197,7 +197,8 @@ pub fn remove(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Proj
 }
 
 /// What happened to a project's membership, oldest first, also before it was taken away and made anew; the second answer
-/// says whether more follow. A page is as long as one of images. For the owner, the member and admins; an admin may ask about an image that is gone.
+/// says whether more follow. A page is as long as one of images. For the owner, the member and admins; an admin may ask about
+/// an image that is gone. The owner's begins when the image became its own: what happened before was between others.
 ///
 /// # Errors
 /// As of [`show`], for which a membership that is gone is one that is there if anything is known of it.
@@ -212,19 +213,21 @@ pub fn history(
     let limit = limit.unwrap_or(cx.rules.limits.page_default).min(cx.rules.limits.page_max);
     let limit = limit.min(limits::HISTORY_PAGE);
     let missing = || Error::NotFound(Missing::Member(image, project.clone()));
-    let is_member = match store.sight(image, cx.caller.project.as_ref(), project)? {
+    let (is_member, owner) = match store.sight(image, cx.caller.project.as_ref(), project)? {
         Some(sight) => {
             seen(cx, image, Some(&sight.image), sight.is_member)?;
             if !knows_row(cx, &sight.image, project) {
                 return Err(missing());
             }
             cx.may(Action::GetMember, &sight.image, Some(project)).map_err(|_| missing())?;
-            sight.member.is_some()
+            let sees_all = cx.is_admin() || cx.caller.is_in(Some(project));
+            (sight.member.is_some(), sight.image.owner.filter(|_| !sees_all))
         }
-        None if cx.is_admin() => false,
+        None if cx.is_admin() => (false, None),
         None => return Err(unseen(image)),
     };
-    let mut events = store.history(image, project, HistoryPage { after, limit: limit.saturating_add(1) })?;
+    let page = HistoryPage { after, owner: owner.as_ref(), limit: limit.saturating_add(1) };
+    let mut events = store.history(image, project, page)?;
     if events.is_empty() && after.is_none() && !is_member {
         return Err(missing());
     }

@@ -97,7 +97,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// As said above.
-    fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage) -> Result<Vec<Event>>;
+    fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage<'_>) -> Result<Vec<Event>>;
 
     /// Sets a membership's status; `updated_at` becomes the time of `cause` unless the status was this one already. `None`, and
     /// nothing done: the image is not what `seen` says any more, or there is no such membership.
@@ -334,9 +334,11 @@ pub struct MembersPage {
 
 /// Which part of a history to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HistoryPage {
+pub struct HistoryPage<'a> {
     /// Only what happened after the event of this number.
     pub after: Option<i64>,
+    /// Only what happened since this project became the owner of the image, for the last time, and while it was.
+    pub owner: Option<&'a ProjectId>,
     /// At most so many.
     pub limit: usize,
 }

@@ -156,7 +156,7 @@ impl Store for Failing {
         Err((self.looks)())
     }
 
-    fn history(&self, _: ImageId, _: &ProjectId, _: HistoryPage) -> Result<Vec<Event>> {
+    fn history(&self, _: ImageId, _: &ProjectId, _: HistoryPage<'_>) -> Result<Vec<Event>> {
         Err((self.looks)())
     }
 

@@ -14,7 +14,7 @@ use diesel::{
     QueryResult,
     prelude::*,
     query_builder::{AstPass, QueryFragment, QueryId},
-    sql_types::{Nullable, Text, Timestamp},
+    sql_types::{Bool, Nullable, Text, Timestamp},
 };
 use uuid::Uuid;
 
@@ -22,7 +22,7 @@ use crate::{
     connection::{Connection, MultiBackend},
     error::{Fault, impossible, read},
     images::kept,
-    schema::{Id, Key, events},
+    schema::{Id, Key, coalesce_number, events},
 };
 
 /// A row of `events`, as it is read.
@@ -52,10 +52,10 @@ pub(crate) fn history(
     connection: &mut Connection,
     image: ImageId,
     member: &ProjectId,
-    page: HistoryPage,
+    page: HistoryPage<'_>,
 ) -> Result<Vec<Event>, Fault> {
     let limit = i64::try_from(page.limit).unwrap_or(i64::MAX);
-    let rows: Vec<EventRow> = connection.run(|any| {
+    let of_member = || {
         events::table
             .filter(events::image_id.eq(Key(image.uuid())))
             .filter(events::member_id.eq(member.as_str()))
@@ -63,6 +63,21 @@ pub(crate) fn history(
             .order_by(events::number)
             .limit(limit)
             .select(EventRow::as_select())
+    };
+    let rows: Vec<EventRow> = connection.run(|any| {
+        let Some(owner) = page.owner else { return of_member().load(any) };
+        // What was changed while the owner changed may have a later number than that: it has the former owner.
+        let change = diesel::alias!(events as change);
+        let last_change = change
+            .filter(change.field(events::image_id).eq(Key(image.uuid())))
+            .filter(change.field(events::owner_changed))
+            .order_by(change.field(events::number).desc())
+            .select(change.field(events::number))
+            .limit(1)
+            .single_value();
+        of_member()
+            .filter(events::owner.eq(owner.to_string()))
+            .filter(events::number.gt(coalesce_number(last_change, 0)))
             .load(any)
     })?;
     rows.into_iter().map(event).collect()
@@ -121,9 +136,10 @@ pub(crate) fn keep_of_image(
     cause: &Cause,
     image: &Image,
     deed: Deed,
+    owner_changed: bool,
 ) -> Result<(), Fault> {
     let snapshot = snapshot::text(image)?;
-    let row = NewEvent { snapshot: Some(&snapshot), ..NewEvent::new(cause, image, deed) };
+    let row = NewEvent { owner_changed, snapshot: Some(&snapshot), ..NewEvent::new(cause, image, deed) };
     connection.run(|any| NewEvents(vec![row]).execute(any)).map(drop)
 }
 
@@ -163,6 +179,7 @@ struct NewEvent<'a> {
     old: Option<&'static str>,
     new: Option<&'static str>,
     made: Option<NaiveDateTime>,
+    owner_changed: bool,
     snapshot: Option<&'a str>,
 }
 
@@ -182,6 +199,7 @@ impl<'a> NewEvent<'a> {
             old: None,
             new: None,
             made: None,
+            owner_changed: false,
             snapshot: None,
         }
     }
@@ -198,7 +216,7 @@ impl QueryFragment<MultiBackend> for NewEvents<'_> {
         }
         out.push_sql(
             "INSERT INTO events (id, at, user_id, project_id, request_id, image_id, image_name, owner, deed, \
-             member_id, old_status, new_status, member_created_at, image)",
+             member_id, old_status, new_status, member_created_at, owner_changed, image)",
         );
         for (number, row) in self.0.iter().enumerate() {
             out.push_sql(if number == 0 { " VALUES (" } else { "), (" });
@@ -225,6 +243,8 @@ impl QueryFragment<MultiBackend> for NewEvents<'_> {
             }
             out.push_sql(", ");
             out.push_bind_param::<Nullable<Timestamp>, _>(&row.made)?;
+            out.push_sql(", ");
+            out.push_bind_param::<Bool, _>(&row.owner_changed)?;
             out.push_sql(", ");
             out.push_bind_param::<Nullable<Text>, _>(&row.snapshot)?;
         }

@@ -1,7 +1,7 @@
 //! The tables as Diesel knows them; `migrations/` makes them. Types that the two databases keep differently are in
 //! [`crate::columns`].
 
-use diesel::sql_types::{Nullable, Text};
+use diesel::sql_types::{BigInt, Nullable, Text};
 
 pub(crate) use crate::columns::{Id, Key};
 
@@ -74,6 +74,7 @@ diesel::table! {
         new_status -> Nullable<Text>,
         member_created_at -> Nullable<Timestamp>,
         reason -> Nullable<Text>,
+        owner_changed -> Bool,
         image -> Nullable<Text>,
     }
 }
@@ -114,6 +115,10 @@ diesel::allow_tables_to_appear_in_same_query!(images, image_members);
 extern "SQL" {
     /// `coalesce` of a text.
     fn coalesce(text: Nullable<Text>, otherwise: Text) -> Text;
+
+    /// `coalesce` of a number.
+    #[sql_name = "coalesce"]
+    fn coalesce_number(number: Nullable<BigInt>, otherwise: BigInt) -> BigInt;
 }
 
 #[cfg(test)]

@@ -135,7 +135,7 @@ impl Store for DieselStore {
         Ok(self.pool.read(|connection| images::list(connection, listing))?)
     }
 
-    fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage) -> Result<Vec<Event>> {
+    fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage<'_>) -> Result<Vec<Event>> {
         Ok(self.pool.read(|connection| events::history(connection, image, member, page))?)
     }
 
@@ -212,8 +212,8 @@ impl Change {
         Ok(self.known.as_ref())
     }
 
-    fn tell_of_image(&mut self, image: &Image, deed: Deed) -> Result<(), Fault> {
-        let kept = events::keep_of_image(&mut self.connection, &self.cause, image, deed);
+    fn tell_of_image(&mut self, image: &Image, deed: Deed, owner_changed: bool) -> Result<(), Fault> {
+        let kept = events::keep_of_image(&mut self.connection, &self.cause, image, deed, owner_changed);
         self.note(kept)
     }
 
@@ -233,7 +233,7 @@ impl Tx for Change {
         self.note(inserted).map_err(|fault| fault.taken_as(Conflict::Image(image.id)))?;
         self.is_held = true;
         self.known = Some(image.clone());
-        Ok(self.tell_of_image(image, Deed::Create)?)
+        Ok(self.tell_of_image(image, Deed::Create, false)?)
     }
 
     fn update_image(&mut self, image: &Image) -> Result<()> {
@@ -242,7 +242,7 @@ impl Tx for Change {
         let updated = images::update(&mut self.connection, &before, image);
         self.note(updated)?;
         self.known = Some(image.clone());
-        Ok(self.tell_of_image(image, Deed::Update)?)
+        Ok(self.tell_of_image(image, Deed::Update, image.owner != before.owner)?)
     }
 
     fn delete_image(&mut self) -> Result<()> {
@@ -255,7 +255,7 @@ impl Tx for Change {
         let deleted = images::delete(&mut self.connection, self.image);
         self.note(deleted)?;
         self.known = None;
-        Ok(self.tell_of_image(&image, Deed::Delete)?)
+        Ok(self.tell_of_image(&image, Deed::Delete, false)?)
     }
 
     fn owns_at_least(&mut self, owner: &ProjectId, count: usize) -> Result<bool> {

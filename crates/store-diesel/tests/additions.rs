@@ -69,7 +69,8 @@ fn an_event_whose_key_is_taken_is_no_membership_that_is_there() {
     assert!(matches!(again, Err(Error::Conflict(Conflict::Member(..)))), "{again:?}");
     let kept = |name| {
         let member = store.sight(image.id, None, &project(name)).expect("a look").expect("the image").member;
-        let history = store.history(image.id, &project(name), HistoryPage { after: None, limit: 9 });
+        let history =
+            store.history(image.id, &project(name), HistoryPage { after: None, owner: None, limit: 9 });
         (member.is_some(), history.expect("a history").len())
     };
     assert_eq!((kept("p"), kept("q")), ((true, 1), (false, 0)));

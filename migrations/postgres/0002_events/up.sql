@@ -23,6 +23,8 @@ CREATE TABLE events (
     new_status text COLLATE "C",
     member_created_at timestamp,
     reason text COLLATE "C",
+    -- Whether it gave the image another owner, whose histories begin here.
+    owner_changed boolean NOT NULL DEFAULT false,
     -- The record, as JSON.
     image text COLLATE "C",
     CHECK ((member_id IS NULL) = (image IS NOT NULL)),
@@ -30,6 +32,7 @@ CREATE TABLE events (
 );
 
 CREATE INDEX events_of_member ON events (image_id, member_id, number);
+CREATE INDEX events_of_new_owners ON events (image_id, number) WHERE owner_changed;
 CREATE UNIQUE INDEX events_in_order ON events (place) WHERE place IS NOT NULL;
 CREATE INDEX events_without_place ON events (number) WHERE place IS NULL;
 

@@ -17,12 +17,14 @@ CREATE TABLE events (
     new_status TEXT,
     member_created_at TEXT,
     reason TEXT,
+    owner_changed INTEGER NOT NULL DEFAULT 0 CHECK (owner_changed IN (0, 1)),
     image TEXT,
     CHECK ((member_id IS NULL) = (image IS NOT NULL)),
     CHECK ((member_id IS NULL) = (member_created_at IS NULL))
 ) STRICT;
 
 CREATE INDEX events_of_member ON events (image_id, member_id, number);
+CREATE INDEX events_of_new_owners ON events (image_id, number) WHERE owner_changed;
 CREATE UNIQUE INDEX events_in_order ON events (place) WHERE place IS NOT NULL;
 CREATE INDEX events_without_place ON events (number) WHERE place IS NULL;
 

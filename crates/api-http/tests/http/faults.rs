@@ -41,7 +41,7 @@ impl Store for Broken {
     fn images(&self, _: &Listing) -> Result<ImagePage> {
         Err(self.0())
     }
-    fn history(&self, _: ImageId, _: &ProjectId, _: HistoryPage) -> Result<Vec<Event>> {
+    fn history(&self, _: ImageId, _: &ProjectId, _: HistoryPage<'_>) -> Result<Vec<Event>> {
         Err(self.0())
     }
     fn set_status(

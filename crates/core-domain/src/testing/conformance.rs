@@ -144,6 +144,7 @@ suite! { $
         members_that_end_together_have_each_its_event_with_the_reason,
         more_members_end_together_than_a_statement_has_parameters,
         a_history_comes_in_pages,
+        an_owners_history_begins_when_the_image_became_its_own,
         a_lease_has_one_holder_and_an_end,
         what_may_have_been_told_is_told_again_and_marked,
         a_sink_waits_for_no_other,

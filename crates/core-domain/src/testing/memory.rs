@@ -122,7 +122,7 @@ impl Store for MemoryStore {
         Ok(ImagePage { images, has_more })
     }
 
-    fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage) -> Result<Vec<Event>> {
+    fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage<'_>) -> Result<Vec<Event>> {
         Ok(self.kept().events.history(image, member, page))
     }
 

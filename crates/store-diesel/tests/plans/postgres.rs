@@ -233,7 +233,7 @@ impl Catalogue<'_> {
         let image = self.image("id = md5('40000')::uuid").id;
         // In the index, and then in the table.
         self.reads_at_most(2 * 4, "history", |store| {
-            let page = HistoryPage { after: None, limit: 25 };
+            let page = HistoryPage { after: None, owner: None, limit: 25 };
             assert_eq!(store.history(image, &guest, page).expect("a history").len(), 4);
         });
     }

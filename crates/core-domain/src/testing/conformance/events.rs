@@ -37,7 +37,7 @@ fn told(records: &dyn Records, lease: &Lease) -> Vec<Event> {
 }
 
 fn history(records: &dyn Records, image: ImageId, member: &str) -> Vec<Event> {
-    let page = HistoryPage { after: None, limit: ALL };
+    let page = HistoryPage { after: None, owner: None, limit: ALL };
     records.history(image, &project(member), page).expect("a look")
 }
 
@@ -219,7 +219,7 @@ pub(super) fn a_history_comes_in_pages(records: &dyn Records) {
     for limit in [1, 3, ALL] {
         let mut walked: Vec<Event> = Vec::new();
         loop {
-            let page = HistoryPage { after: walked.last().map(|event| event.number), limit };
+            let page = HistoryPage { after: walked.last().map(|event| event.number), owner: None, limit };
             let more = records.history(image.id, &project("p"), page).expect("a look");
             assert!(more.len() <= limit);
             if more.is_empty() {
@@ -231,6 +231,70 @@ pub(super) fn a_history_comes_in_pages(records: &dyn Records) {
     }
     assert_eq!(history(records, image.id, "nobody"), []);
     assert_eq!(history(records, ImageId::random(), "p"), []);
+}
+
+pub(super) fn an_owners_history_begins_when_the_image_became_its_own(records: &dyn Records) {
+    use MemberStatus::{Accepted, Pending, Rejected};
+    let store = records as &dyn crate::store::Store;
+    let (image, other) = (an_image("a"), an_image("a"));
+    keep(records, &image);
+    keep(records, &other);
+    for kept in [&image, &other] {
+        share(records, kept, "p", Pending, 1);
+    }
+    let owned_by = |owner: Option<&str>| Image { owner: owner.map(project), ..image.clone() };
+    let change =
+        |image: Image| store.write(image.id, &cause(9), |tx| tx.update_image(&image)).expect("a change");
+    let answer = |owner: Option<&str>, status| {
+        let set = records.set_status(&owned_by(owner).access(), &project("p"), status, &cause(9));
+        set.expect("a write").expect("a member");
+    };
+    let statuses = |image: &Image, owner: Option<&str>, limit| -> Vec<Option<MemberStatus>> {
+        let owner = owner.map(project);
+        let walk = |after| {
+            let page = HistoryPage { after, owner: owner.as_ref(), limit };
+            records.history(image.id, &project("p"), page).expect("a look")
+        };
+        let mut walked: Vec<Event> = walk(None);
+        while let more @ [_, ..] = &walk(walked.last().map(|event| event.number))[..] {
+            walked.extend(more.iter().cloned());
+        }
+        let status = |event: Event| match event.change {
+            Change::Member { new, .. } => new,
+            Change::Image { .. } => unreachable!("{event:?}"),
+        };
+        walked.into_iter().map(status).collect()
+    };
+    // One owner all the time, whatever else of the record changes.
+    answer(Some("a"), Rejected);
+    change(Image { name: Some("renamed".to_owned()), ..owned_by(Some("a")) });
+    assert_eq!(statuses(&image, Some("a"), 1), [Some(Pending), Some(Rejected)]);
+    // Nothing yet since the change; then only what came after it.
+    change(owned_by(Some("b")));
+    assert_eq!(statuses(&image, Some("b"), 1), []);
+    answer(Some("b"), Accepted);
+    change(Image { name: Some("renamed again".to_owned()), ..owned_by(Some("b")) });
+    answer(Some("b"), Pending);
+    for limit in [1, 2, ALL] {
+        assert_eq!(statuses(&image, Some("b"), limit), [Some(Accepted), Some(Pending)]);
+        assert_eq!(statuses(&image, Some("a"), limit), [], "it is not its own any more");
+        let whole = [Some(Pending), Some(Rejected), Some(Accepted), Some(Pending)];
+        assert_eq!(statuses(&image, None, limit), whole);
+        // Nobody changed the other image.
+        assert_eq!(statuses(&other, Some("a"), limit), [Some(Pending)]);
+        assert_eq!(statuses(&other, Some("b"), limit), []);
+    }
+    // By way of no owner, and back to the first, which sees nothing of its first time.
+    change(owned_by(None));
+    answer(None, Rejected);
+    change(owned_by(Some("a")));
+    assert_eq!(statuses(&image, Some("a"), ALL), []);
+    answer(Some("a"), Accepted);
+    assert_eq!(statuses(&image, Some("a"), ALL), [Some(Accepted)]);
+    assert_eq!(statuses(&image, Some("b"), ALL), []);
+    // The end of the image is its owner's to know.
+    store.write(image.id, &cause(9), |tx| tx.delete_image()).expect("a deletion");
+    assert_eq!(statuses(&image, Some("a"), ALL), [Some(Accepted), None]);
 }
 
 pub(super) fn a_lease_has_one_holder_and_an_end(records: &dyn Records) {

@@ -52,13 +52,20 @@ impl Events {
         self.all.insert(event.number, event);
     }
 
-    pub(super) fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage) -> Vec<Event> {
+    pub(super) fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage<'_>) -> Vec<Event> {
         let is_of = |event: &&Event| {
             event.image == image
                 && matches!(&event.change, Change::Member { project, .. } if project == member)
         };
-        let after = page.after.unwrap_or(0).saturating_add(1);
-        self.all.range(after..).map(|(_, event)| event).filter(is_of).take(page.limit).cloned().collect()
+        let is_record = |event: &&Event| event.image == image && matches!(event.change, Change::Image { .. });
+        let changed_hands = page.owner.and_then(|owner| {
+            let mut records = self.all.values().rev().filter(is_record);
+            records.find(|event| event.owner.as_ref() != Some(owner)).map(|event| event.number)
+        });
+        let after = page.after.unwrap_or(0).max(changed_hands.unwrap_or(0)).saturating_add(1);
+        let is_owners = |event: &&Event| page.owner.is_none_or(|owner| event.owner.as_ref() == Some(owner));
+        let events = self.all.range(after..).map(|(_, event)| event);
+        events.filter(is_of).filter(is_owners).take(page.limit).cloned().collect()
     }
 
     /// The sink, if this is its lease.
