@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     Invalid,
     background::runtime,
-    notification::{actor, record},
+    notification::{actor, names, record},
     secret::Secret,
     sink::{Failure, Sink, Time, Told},
     text,
@@ -290,7 +290,10 @@ fn body(delivery: &Delivery) -> Value {
         },
     });
     match &event.change {
-        Change::Image { image, .. } => body["record"] = Value::Object(record(image)),
+        Change::Image { changed, image, .. } => {
+            body["changed"] = names(changed);
+            body["record"] = image.as_ref().map_or(Value::Null, |image| Value::Object(record(image)));
+        }
         Change::Member { project, old, new, created_at, .. } => {
             body["member"] = json!({
                 "project_id": project.as_str(),

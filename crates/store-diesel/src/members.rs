@@ -1,6 +1,7 @@
 //! The SQL of memberships.
 
 mod change;
+mod end_all;
 mod roll;
 
 use chrono::NaiveDateTime;
@@ -9,6 +10,7 @@ use diesel::prelude::*;
 
 pub(crate) use self::{
     change::{delete, insert, set_status},
+    end_all::end_all,
     roll::roll,
 };
 use crate::{
@@ -91,16 +93,6 @@ pub(crate) fn find(
             .optional()
     })?;
     found.map(|row| domain(image, row)).transpose()
-}
-
-/// Ends all memberships of an image; they are answered as they were, in no particular order.
-pub(crate) fn delete_all(connection: &mut Connection, image: ImageId) -> Result<Vec<Member>, Fault> {
-    let rows: Vec<MemberRow> = connection.run(|any| {
-        diesel::delete(image_members::table.filter(image_members::image_id.eq(Key(image.uuid()))))
-            .returning(member_row!())
-            .get_results(any)
-    })?;
-    rows.into_iter().map(|row| domain(image, row)).collect()
 }
 
 pub(crate) fn domain(

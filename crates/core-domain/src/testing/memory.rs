@@ -10,7 +10,7 @@ use std::{
 use self::events::Events;
 use crate::{
     error::{Conflict, Error, Result},
-    event::{Cause, Change, Deed, Event},
+    event::{Attribute, Cause, Change, Deed, Event},
     image::{Image, ImageAccess, ImageId},
     listing::Listing,
     member::{Member, MemberStatus},
@@ -163,8 +163,9 @@ struct MemoryTx<'a> {
 }
 
 impl MemoryTx<'_> {
-    fn note_image(&mut self, deed: Deed, image: &Image) {
-        self.changes.push((image.clone(), Change::Image { deed, image: Box::new(image.clone()) }));
+    fn note_image(&mut self, deed: Deed, changed: BTreeSet<Attribute>, image: &Image) {
+        let snapshot = self.held.events.has_sinks().then(|| Box::new(image.clone()));
+        self.changes.push((image.clone(), Change::Image { deed, changed, image: snapshot }));
     }
 }
 
@@ -178,13 +179,14 @@ impl Tx for MemoryTx<'_> {
             return Err(Error::Conflict(Conflict::Image(image.id)));
         }
         self.changed.images.insert(image.id, image.clone());
-        self.note_image(Deed::Create, image);
+        self.note_image(Deed::Create, BTreeSet::new(), image);
         Ok(())
     }
 
     fn update_image(&mut self, image: &Image) -> Result<()> {
-        self.changed.images.insert(image.id, image.clone());
-        self.note_image(Deed::Update, image);
+        let before = self.changed.images.insert(image.id, image.clone());
+        let changed = before.map(|before| Attribute::changed(&before, image)).unwrap_or_default();
+        self.note_image(Deed::Update, changed, image);
         Ok(())
     }
 
@@ -194,7 +196,7 @@ impl Tx for MemoryTx<'_> {
             self.changes.push((image.clone(), of_member(Deed::Delete, row, Some(row.status), None)));
         }
         self.changed.members.retain(|(image, _), _| *image != self.image);
-        self.note_image(Deed::Delete, &image);
+        self.note_image(Deed::Delete, BTreeSet::new(), &image);
         Ok(())
     }
 

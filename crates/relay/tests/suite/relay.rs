@@ -145,7 +145,7 @@ fn what_was_claimed_by_one_who_is_gone_is_told_marked() {
     let sink = webhook(&receiver);
     let lease = store.lease(sink.name(), "gone", Duration::from_secs(3)).unwrap().unwrap();
     make(&store, 3);
-    assert_eq!(store.claim(&lease, 2).unwrap().unwrap().len(), 2);
+    assert_eq!(store.claim(&lease, 2).unwrap().unwrap().deliveries.len(), 2);
     let relay = started_at(watchful(), &store, "next", vec![sink]);
     until("the calls", || receiver.taken().len() == 3);
     let marks: Vec<_> =

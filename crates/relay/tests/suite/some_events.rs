@@ -1,8 +1,10 @@
 //! Events of every kind.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeZone as _, Utc};
 use core_domain::{
-    event::{Cause, Change, Deed, Event},
+    event::{Attribute, Cause, Change, Deed, Event},
     image::{Image, Visibility},
     member::MemberStatus,
     outbox::Delivery,
@@ -49,7 +51,10 @@ pub(crate) fn of_member(deed: Deed, old: Option<MemberStatus>, new: Option<Membe
 /// One of each kind, in an order in which they may happen.
 pub(crate) fn one_of_each() -> Vec<Delivery> {
     let image = image();
-    let record = |deed| Change::Image { deed, image: Box::new(image.clone()) };
+    let record = |deed| {
+        let changed = if deed == Deed::Update { [Attribute::Tags].into() } else { BTreeSet::new() };
+        Change::Image { deed, changed, image: Some(Box::new(image.clone())) }
+    };
     let (pending, accepted) = (Some(MemberStatus::Pending), Some(MemberStatus::Accepted));
     let changes = [
         record(Deed::Create),

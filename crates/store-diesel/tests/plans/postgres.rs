@@ -217,15 +217,7 @@ fn at_a_million_images_every_page_reads_no_more_than_a_few_rows_for_each_it_hold
     migrate(&config, &mut |_| ()).expect("a schema");
     database.query(include_str!("catalogue.sql"));
     database.query("VACUUM ANALYZE");
-    for setting in [
-        "session_preload_libraries = 'auto_explain'",
-        "auto_explain.log_min_duration = 0",
-        "auto_explain.log_analyze = on",
-        "auto_explain.log_timing = off",
-        "auto_explain.log_format = json",
-    ] {
-        database.query(&format!("ALTER ROLE CURRENT_USER SET {setting}"));
-    }
+    explain_everything(&database);
     let store = DieselStore::open(&config).expect("a store");
     let catalogue = Catalogue {
         server: &server,
@@ -255,8 +247,21 @@ fn at_a_million_images_every_page_reads_no_more_than_a_few_rows_for_each_it_hold
     catalogue.found();
 }
 
+/// Has every plan written into the log, of sessions that are opened from now on.
+pub(crate) fn explain_everything(database: &Database<'_>) {
+    for setting in [
+        "session_preload_libraries = 'auto_explain'",
+        "auto_explain.log_min_duration = 0",
+        "auto_explain.log_analyze = on",
+        "auto_explain.log_timing = off",
+        "auto_explain.log_format = json",
+    ] {
+        database.query(&format!("ALTER ROLE CURRENT_USER SET {setting}"));
+    }
+}
+
 /// The plans of the store's statements in a piece of the log, each a document of its own on indented lines.
-fn plans(log: &str) -> Vec<Value> {
+pub(crate) fn plans(log: &str) -> Vec<Value> {
     let mut found = Vec::new();
     for entry in log.split("plan:\n").skip(1) {
         let lines: Vec<&str> = entry.lines().take_while(|line| line.starts_with('\t')).collect();
@@ -272,11 +277,14 @@ fn plans(log: &str) -> Vec<Value> {
 /// Whether the store asked this, and not the test itself.
 fn is_the_stores(statement: &str) -> bool {
     statement.starts_with("WITH asked")
-        || ["\"images\"", "\"events\""].iter().any(|table| statement.contains(table))
+        || statement.starts_with("WITH waiting")
+        || ["\"images\"", "\"events\"", "\"event_dead_letters\"", "\"event_order\""]
+            .iter()
+            .any(|table| statement.contains(table))
 }
 
 /// Every read of a table or an index in a plan.
-fn scan(node: &Value, into: &mut Vec<(String, u64)>) {
+pub(crate) fn scan(node: &Value, into: &mut Vec<(String, u64)>) {
     let number = |key: &str| node[key].as_u64().unwrap_or(0);
     let kind = node["Node Type"].as_str().unwrap_or("");
     let of = node["Relation Name"].as_str().or(node["Index Name"].as_str());
