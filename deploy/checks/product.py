@@ -1,5 +1,7 @@
 """What the deployment files may rely on about `vitrine` itself: its configuration keys, ports, paths and subcommands."""
 
+import re
+
 SUBCOMMANDS = ("serve", "migrate", "check-config", "dead-letters", "dev")
 API_PORT = 9292
 METRICS_PORT = 9293
@@ -53,8 +55,6 @@ KEYS = (
     "events.rabbitmq_queues",
     "events.rabbitmq_ca_file",
     "events.publisher_id",
-    "events.webhook_urls",
-    "events.webhook_secret",
     "events.webhook_patience",
     "events.audit_log",
     "events.lease",
@@ -80,8 +80,6 @@ SECRET_KEYS = (
     "database.migrate_url",
     "database.replica_url",
     "events.rabbitmq_url",
-    "events.webhook_urls",
-    "events.webhook_secret",
     "keystone.password",
     "keystone.application_credential_secret",
 )
@@ -95,6 +93,25 @@ def variable(key: str) -> str:
 SECRET_VARIABLES = {variable(key) for key in SECRET_KEYS}
 SECRET_FILE_VARIABLES = {name + "_FILE" for name in SECRET_VARIABLES}
 VARIABLES = {variable(key) for key in KEYS} | SECRET_FILE_VARIABLES
+# `events.webhooks.NAME.*`: of each webhook its address and its secrets, all of them secret.
+WEBHOOK_VARIABLE = re.compile(r"VITRINE_EVENTS__WEBHOOKS__[A-Z0-9_-]+?__(URL|SECRET|PREVIOUS_SECRET)(?P<file>_FILE)?")
+
+
+def is_secret_file(name: str) -> bool:
+    """Whether the variable names a file with a secret."""
+    webhook = WEBHOOK_VARIABLE.fullmatch(name)
+    return name in SECRET_FILE_VARIABLES or (webhook is not None and webhook["file"] is not None)
+
+
+def is_secret(name: str) -> bool:
+    """Whether the variable is itself a secret."""
+    webhook = WEBHOOK_VARIABLE.fullmatch(name)
+    return name in SECRET_VARIABLES or (webhook is not None and webhook["file"] is None)
+
+
+def is_variable(name: str) -> bool:
+    """Whether the variable is a configuration key."""
+    return name in VARIABLES or is_secret(name) or is_secret_file(name)
 
 
 def complaints_about_environment(environment: dict[str, str]) -> list[str]:
@@ -103,9 +120,9 @@ def complaints_about_environment(environment: dict[str, str]) -> list[str]:
     for name, value in environment.items():
         if not name.startswith("VITRINE_"):
             found.append(f"{name} is not a variable of vitrine")
-        elif name not in VARIABLES:
+        elif not is_variable(name):
             found.append(f"{name} is not a configuration key; vitrine would refuse to start")
-        elif name in SECRET_VARIABLES:
+        elif is_secret(name):
             found.append(f"{name} is a secret in plain sight; use {name}_FILE")
         elif str(value).strip() == "":
             found.append(f"{name} is empty")

@@ -241,8 +241,8 @@ fn what_nobody_wants_is_a_dead_letter_that_can_be_listed_told_again_and_let_go()
     let command = |arguments: &[&str]| {
         testbed::vitrine::command(arguments)
             .env("VITRINE_DATABASE__URL", database.url())
-            .env("VITRINE_EVENTS__WEBHOOK_URLS", &webhook)
-            .env("VITRINE_EVENTS__WEBHOOK_SECRET", SECRET)
+            .env("VITRINE_EVENTS__WEBHOOKS__TESTS__URL", &webhook)
+            .env("VITRINE_EVENTS__WEBHOOKS__TESTS__SECRET", SECRET)
             .output()
             .expect("vitrine can be started")
     };

@@ -16,9 +16,11 @@ use core_domain::{
         memory::MemoryStore,
     },
 };
-use relay::{Audit, Pace, Relay, Secret, Sink, Webhook};
+use relay::{Audit, Pace, Relay, Sink, Webhook};
 use serde_json::Value;
 use testbed::{Webhooks, patience};
+
+use crate::some_events::{SECRET, signing_keys};
 
 /// Events of the builders are from the beginning of 2026.
 const YEARS: Duration = Duration::from_secs(50 * 365 * 86_400);
@@ -43,7 +45,8 @@ fn fleeting() -> Pace {
 }
 
 fn webhook(receiver: &Webhooks) -> Box<dyn Sink> {
-    Box::new(Webhook::new(&receiver.url(), &Secret::new("a secret of the receiver's"), YEARS).unwrap())
+    let port = receiver.url().chars().filter(char::is_ascii_digit).collect::<String>();
+    Box::new(Webhook::new(&port, &receiver.url(), signing_keys(&[SECRET]), YEARS).unwrap())
 }
 
 fn audit(path: &Path) -> Box<dyn Sink> {

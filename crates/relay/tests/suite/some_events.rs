@@ -11,7 +11,17 @@ use core_domain::{
     project::UserId,
     testing::builders::{an_image, project},
 };
+use relay::{Secret, SigningKey};
 use uuid::Uuid;
+
+/// What a receiver's calls are signed with.
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// Another receiver's.
+pub(crate) const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+pub(crate) fn signing_keys(secrets: &[&str]) -> Vec<SigningKey> {
+    secrets.iter().map(|secret| SigningKey::parse(&Secret::new(*secret)).unwrap()).collect()
+}
 
 /// A moment with microseconds.
 pub(crate) fn moment() -> DateTime<Utc> {
