@@ -186,8 +186,11 @@ pub fn remove(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Proj
     })
 }
 
+/// Events on a page of a history at most, whatever `limits.page_max` is: each takes a few kilobytes at most.
+const MAX_HISTORY_PAGE: usize = 1000;
+
 /// What happened to a project's membership, oldest first, also before it was taken away and made anew; the second answer
-/// says whether more follow. A page is as long as one of images. For the owner, the member and admins; an admin may ask about an image that is gone.
+/// says whether more follow. A page is as long as one of images, and at most 1,000. For the owner, the member and admins; an admin may ask about an image that is gone.
 ///
 /// # Errors
 /// As of [`show`], for which a membership that is gone is one that is there if anything is known of it.
@@ -199,7 +202,8 @@ pub fn history(
     after: Option<i64>,
     limit: Option<usize>,
 ) -> Result<(Vec<Event>, bool)> {
-    let limit = limit.unwrap_or(cx.rules.limits.page_default).min(cx.rules.limits.page_max);
+    let limits = &cx.rules.limits;
+    let limit = limit.unwrap_or(limits.page_default).min(limits.page_max).min(MAX_HISTORY_PAGE);
     let missing = || Error::NotFound(Missing::Member(image, project.clone()));
     let is_member = match store.sight(image, cx.caller.project.as_ref(), project)? {
         Some(sight) => {
