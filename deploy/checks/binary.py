@@ -24,7 +24,7 @@ def complaints(rendering: Rendering, binary: pathlib.Path) -> list[str]:
             if not is_vitrine(container):
                 continue
             seen = environment(rendering, container)
-            for name in product.SECRET_FILE_VARIABLES & set(seen):
+            for name in filter(product.is_secret_file, seen):
                 file = pathlib.Path(folder) / name
                 file.write_text(STAND_INS[name])
                 seen[name] = str(file)

@@ -61,7 +61,7 @@ def about_vitrine(service: dict) -> Iterator[str]:
         yield f"user is not the image's {product.USER}"
     seen = service.get("environment", {})
     yield from product.complaints_about_environment(seen)
-    for name in product.SECRET_FILE_VARIABLES & set(seen):
+    for name in filter(product.is_secret_file, seen):
         folder, _, file = str(seen[name]).rpartition("/")
         if folder != "/run/secrets" or file not in service.get("secrets", []):
             yield f"{name} is {seen[name]}, which is not a secret of this service"

@@ -136,7 +136,7 @@ def about_secret_files(rendering: Rendering, pod: dict, container: dict) -> Iter
     volumes = {volume["name"]: volume for volume in pod.get("volumes", [])}
     mounts = {mount["mountPath"]: volumes.get(mount["name"], {}) for mount in container.get("volumeMounts", [])}
     for name, path in environment(rendering, container).items():
-        if name not in product.SECRET_FILE_VARIABLES:
+        if not product.is_secret_file(name):
             continue
         folder, _, file = path.rpartition("/")
         secret = mounts.get(folder, {}).get("secret")

@@ -75,6 +75,25 @@ def needed_memory(environment: dict[str, str]) -> int:
 SECRET_VARIABLES = {variable(key) for key in SECRET_KEYS}
 SECRET_FILE_VARIABLES = {name + "_FILE" for name in SECRET_VARIABLES}
 VARIABLES = {variable(key) for key in KEYS}
+# `events.webhooks.NAME.*`: of each webhook its address and its secrets, all of them secret.
+WEBHOOK_VARIABLE = re.compile(r"VITRINE_EVENTS__WEBHOOKS__[A-Z0-9_-]+?__(URL|SECRET|PREVIOUS_SECRET)(?P<file>_FILE)?")
+
+
+def is_secret_file(name: str) -> bool:
+    """Whether the variable names a file with a secret."""
+    webhook = WEBHOOK_VARIABLE.fullmatch(name)
+    return name in SECRET_FILE_VARIABLES or (webhook is not None and webhook["file"] is not None)
+
+
+def is_secret(name: str) -> bool:
+    """Whether the variable is itself a secret."""
+    webhook = WEBHOOK_VARIABLE.fullmatch(name)
+    return name in SECRET_VARIABLES or (webhook is not None and webhook["file"] is None)
+
+
+def is_variable(name: str) -> bool:
+    """Whether the variable is a configuration key."""
+    return name in VARIABLES or is_secret(name) or is_secret_file(name)
 
 
 def complaints_about_environment(environment: dict[str, str]) -> list[str]:
@@ -83,9 +102,9 @@ def complaints_about_environment(environment: dict[str, str]) -> list[str]:
     for name, value in environment.items():
         if not name.startswith("VITRINE_"):
             found.append(f"{name} is not a variable of vitrine")
-        elif name not in VARIABLES:
+        elif not is_variable(name):
             found.append(f"{name} is not a configuration key; vitrine would refuse to start")
-        elif name in SECRET_VARIABLES:
+        elif is_secret(name):
             found.append(f"{name} is a secret in plain sight; use {name}_FILE")
         elif str(value).strip() == "":
             found.append(f"{name} is empty")

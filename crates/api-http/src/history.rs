@@ -66,7 +66,7 @@ impl Item for Event {
         let Cause { user, project, request, .. } = &self.cause;
         let member = match &self.change {
             Change::Member { project, .. } => project.as_str().len(),
-            Change::Image { image, .. } => image.memory_bytes(),
+            Change::Image { image, .. } => image.as_ref().map_or(0, |image| image.memory_bytes()),
         };
         let ids = [project, &self.owner].into_iter().flatten().map(|id| id.as_str().len()).sum::<usize>();
         let name = self.image_name.as_ref().map_or(0, String::len);

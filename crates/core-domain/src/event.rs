@@ -3,10 +3,13 @@
 //! Whoever changes the records says why ([`Cause`]); the store keeps an event with every change, in the same
 //! transaction, so that there is none without the other. What becomes of events is [`crate::outbox`].
 
+use std::{collections::BTreeSet, str::FromStr};
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{
+    error::Error,
     image::{Image, ImageId},
     member::MemberStatus,
     project::{ProjectId, UserId},
@@ -74,8 +77,11 @@ pub enum Change {
     Image {
         /// What was done.
         deed: Deed,
-        /// The image afterwards; for [`Deed::Delete`], before.
-        image: Box<Image>,
+        /// The attributes that changed; empty for [`Deed::Create`] and [`Deed::Delete`].
+        changed: BTreeSet<Attribute>,
+        /// The image afterwards; for [`Deed::Delete`], before. Kept for sinks only: `None` if no sink was configured at
+        /// the time of the change.
+        image: Option<Box<Image>>,
     },
     /// To a membership. When an image is deleted, each of its memberships has an event of its own before the image's.
     Member {
@@ -115,6 +121,101 @@ impl Deed {
             Self::Update => "update",
             Self::Delete => "delete",
         }
+    }
+}
+
+/// An attribute of an image's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Attribute {
+    /// The owner.
+    Owner,
+    /// The visibility.
+    Visibility,
+    /// The status.
+    Status,
+    /// The name.
+    Name,
+    /// The container format.
+    ContainerFormat,
+    /// The disk format.
+    DiskFormat,
+    /// The disk needed to boot it.
+    MinDisk,
+    /// The memory needed to boot it.
+    MinRam,
+    /// Whether it may not be deleted.
+    Protected,
+    /// Whether lists leave it out.
+    Hidden,
+    /// The set of tags.
+    Tags,
+    /// The set of properties.
+    Properties,
+}
+
+impl Attribute {
+    /// Every attribute.
+    pub const ALL: [Self; 12] = [
+        Self::Owner,
+        Self::Visibility,
+        Self::Status,
+        Self::Name,
+        Self::ContainerFormat,
+        Self::DiskFormat,
+        Self::MinDisk,
+        Self::MinRam,
+        Self::Protected,
+        Self::Hidden,
+        Self::Tags,
+        Self::Properties,
+    ];
+
+    /// The name of the attribute on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Visibility => "visibility",
+            Self::Status => "status",
+            Self::Name => "name",
+            Self::ContainerFormat => "container_format",
+            Self::DiskFormat => "disk_format",
+            Self::MinDisk => "min_disk",
+            Self::MinRam => "min_ram",
+            Self::Protected => "protected",
+            Self::Hidden => "os_hidden",
+            Self::Tags => "tags",
+            Self::Properties => "properties",
+        }
+    }
+
+    /// The attributes in which two records of one image differ. The times are not among them.
+    #[must_use]
+    pub fn changed(before: &Image, after: &Image) -> BTreeSet<Self> {
+        let differs = |attribute: &Self| match attribute {
+            Self::Owner => before.owner != after.owner,
+            Self::Visibility => before.visibility != after.visibility,
+            Self::Status => before.status != after.status,
+            Self::Name => before.name != after.name,
+            Self::ContainerFormat => before.container_format != after.container_format,
+            Self::DiskFormat => before.disk_format != after.disk_format,
+            Self::MinDisk => before.min_disk != after.min_disk,
+            Self::MinRam => before.min_ram != after.min_ram,
+            Self::Protected => before.protected != after.protected,
+            Self::Hidden => before.hidden != after.hidden,
+            Self::Tags => before.tags != after.tags,
+            Self::Properties => before.properties != after.properties,
+        };
+        Self::ALL.into_iter().filter(differs).collect()
+    }
+}
+
+impl FromStr for Attribute {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let found = Self::ALL.into_iter().find(|attribute| attribute.as_str() == text);
+        found.ok_or_else(|| Error::invalid("An image has no such attribute."))
     }
 }
 

@@ -57,7 +57,7 @@ pub fn keep_growth(what: &'static str, before: usize, after: usize, maximum: Opt
 /// The largest number of members that one answer lists, whatever `limit` says and however many an image has.
 pub const MEMBERS_PAGE: usize = 10_000;
 /// The largest number of entries of a history that one answer lists, whatever `page_max` says.
-pub const HISTORY_PAGE: usize = 2_000;
+pub const HISTORY_PAGE: usize = 1_000;
 
 /// Refuses `attempted` things where at most `maximum` are allowed; `what` in the plural, for the message.
 ///

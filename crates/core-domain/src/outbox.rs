@@ -13,13 +13,21 @@ use chrono::{DateTime, Utc};
 
 use crate::{error::Result, event::Event};
 
+/// A claim and a page of dead letters hold at most so many bytes of events, as the store keeps them; a single event that
+/// takes more is answered alone.
+pub const MAX_BYTES: usize = 8 << 20;
+
+/// [`Outbox::backlog`] counts so many dead letters of a sink at most.
+pub const MAX_COUNTED: usize = 10_000;
+
 /// Where events wait for sinks.
 ///
 /// Every method answers [`crate::Error::Unavailable`] when the records cannot be reached and
 /// [`crate::Error::Contention`] when trying again may help.
 pub trait Outbox: Send + Sync {
     /// Takes the lease of a sink, for as long as `life` from now; for a holder that has it, renews it. `None`: another has it. A
-    /// sink that was never leased before is told of what happens from now on.
+    /// sink that was never leased before is told of what happens from now on. A store with much to put in order before a new
+    /// sink can begin does a bounded part of it in each call and answers `None` until it is done.
     ///
     /// # Errors
     /// As said above.
@@ -31,12 +39,13 @@ pub trait Outbox: Send + Sync {
     /// As said above.
     fn release(&self, lease: &Lease) -> Result<()>;
 
-    /// The next events for the sink, in order, at most so many: those that were claimed and not settled, marked, and then
-    /// new ones. They are claimed when this returns. `None`: the lease has ended.
+    /// The next events for the sink, in order, at most so many and at most [`MAX_BYTES`]: those that were claimed and not
+    /// settled, marked, and then new ones. They are claimed when this returns. Events that cannot be read are kept as dead
+    /// letters and do not hold up the ones after them. `None`: the lease has ended.
     ///
     /// # Errors
     /// As said above.
-    fn claim(&self, lease: &Lease, most: usize) -> Result<Option<Vec<Delivery>>>;
+    fn claim(&self, lease: &Lease, most: usize) -> Result<Option<Claim>>;
 
     /// The sink has been told of everything up to this place. `false`, and nothing done: the lease has ended.
     ///
@@ -51,7 +60,8 @@ pub trait Outbox: Send + Sync {
     /// As said above.
     fn bury(&self, lease: &Lease, place: i64, why: &str) -> Result<bool>;
 
-    /// The dead letters of a sink, of events with greater numbers than this and by their numbers, at most so many.
+    /// The dead letters of a sink, of events with greater numbers than this and by their numbers, at most so many and at
+    /// most [`MAX_BYTES`]. None are left only if this answers none.
     ///
     /// # Errors
     /// As said above.
@@ -63,7 +73,8 @@ pub trait Outbox: Send + Sync {
     /// As said above.
     fn exhume(&self, sink: &str, number: i64) -> Result<bool>;
 
-    /// How much waits for a sink.
+    /// How much waits for a sink, for metrics: a bounded number of steps, however much it is. Nothing that delivers events
+    /// asks for this.
     ///
     /// # Errors
     /// As said above.
@@ -97,11 +108,31 @@ pub struct Delivery {
     pub again: bool,
 }
 
+/// What [`Outbox::claim`] answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// The events to deliver, in order.
+    pub deliveries: Vec<Delivery>,
+    /// The events among them, or before or after them, that cannot be read; each is a dead letter now.
+    pub unreadable: Vec<Unreadable>,
+}
+
+/// An event that is stored and cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable {
+    /// Its number.
+    pub number: i64,
+    /// Why it cannot be read, in at most a few hundred characters.
+    pub why: String,
+}
+
 /// An event that a sink could not be told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The event.
-    pub event: Event,
+    /// The number of the event.
+    pub number: i64,
+    /// The event; `None`: it cannot be read.
+    pub event: Option<Event>,
     /// Why.
     pub why: String,
     /// When it was given up.
@@ -111,10 +142,10 @@ pub struct DeadLetter {
 /// What waits for a sink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
-    /// So many events.
+    /// So many events; an estimate, never too small, where many have no place yet.
     pub events: u64,
     /// The oldest of them was so long ago.
     pub age: Duration,
-    /// So many dead letters.
+    /// So many dead letters; a store may stop counting at [`MAX_COUNTED`].
     pub dead: u64,
 }

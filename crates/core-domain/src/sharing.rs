@@ -197,8 +197,9 @@ pub fn remove(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Proj
 }
 
 /// What happened to a project's membership, oldest first, also before it was taken away and made anew; the second answer
-/// says whether more follow. A page is as long as one of images. For the owner, the member and admins; an admin may ask about
-/// an image that is gone. The owner's begins when the image became its own: what happened before was between others.
+/// says whether more follow. A page is as long as one of images, and at most [`limits::HISTORY_PAGE`]. For the owner, the member
+/// and admins; an admin may ask about an image that is gone. The owner's begins when the image became its own: what happened
+/// before was between others.
 ///
 /// # Errors
 /// As of [`show`], for which a membership that is gone is one that is there if anything is known of it.

@@ -7,6 +7,7 @@ use core_domain::{
     error::LimitExceeded,
     image::{Image, Visibility},
     limits::{self, Limits},
+    member::{Member, MemberStatus},
     project::ProjectId,
     sharing,
     store::Store,
@@ -247,4 +248,31 @@ fn a_property_value_has_65_535_bytes_at_most() {
         assert_eq!(changed.is_ok(), fits, "{} bytes", value.len());
         assert!(matches!(changed, Ok(_) | Err(Error::Invalid(_))));
     }
+}
+
+#[test]
+fn a_page_of_a_history_has_a_thousand_events_at_most() {
+    let store: &dyn Store = &MemoryStore::default();
+    let image = an_image("owner");
+    let member = Member::offered(image.id, project("p"), at(1));
+    store
+        .write(image.id, &cause(0), |tx| {
+            tx.insert_image(&image)?;
+            tx.insert_member(&member)
+        })
+        .unwrap();
+    for second in 0..1_100 {
+        let status = [MemberStatus::Accepted, MemberStatus::Rejected][second % 2];
+        let cause = cause(i64::try_from(second).unwrap());
+        store.set_status(&image.access(), &member.project, status, &cause).unwrap().unwrap();
+    }
+    let limits = Limits { page_max: 100_000, ..Limits::default() };
+    let rules = Rules { limits, ..Rules::default() };
+    let admin = caller("ops", &["admin"]);
+    let cx = Context { caller: &admin, rules: &rules, now: at(2), request: "req-1" };
+    let (page, more) = sharing::history(cx, store, image.id, &member.project, None, Some(50_000)).unwrap();
+    assert_eq!((page.len(), more), (1000, true));
+    let after = page.last().map(|event| event.number);
+    let (rest, more) = sharing::history(cx, store, image.id, &member.project, after, Some(50_000)).unwrap();
+    assert_eq!((rest.len(), more), (101, false));
 }

@@ -12,14 +12,21 @@ pub(crate) fn record(delivery: &Delivery, observer: &str) -> Value {
     let image = event.image.to_string();
     let owner = event.owner.as_ref().map(|owner| owner.as_str());
     let (deed, target, attachments) = match &event.change {
-        Change::Image { deed, image: record } => {
+        Change::Image { deed, changed, image: record } => {
             let target = json!({
                 "id": image,
                 "typeURI": "data/image",
                 "name": event.image_name,
                 "project_id": owner,
             });
-            (*deed, target, vec![attachment("visibility", Some(record.visibility.as_str()))])
+            let visibility = record.as_ref().map(|record| record.visibility.as_str());
+            let names: Vec<_> = changed.iter().map(|attribute| attribute.as_str()).collect();
+            let names = (!names.is_empty()).then(|| names.join(" "));
+            (
+                *deed,
+                target,
+                vec![attachment("visibility", visibility), attachment("changed", names.as_deref())],
+            )
         }
         Change::Member { deed, project, old, new, .. } => {
             let target = json!({

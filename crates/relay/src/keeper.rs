@@ -100,7 +100,7 @@ mod tests {
         let all = waiting();
         forget(&["slow"]);
         assert_eq!(waiting(), all);
-        let told = store.claim(&lease, BATCH).unwrap().unwrap();
+        let told = store.claim(&lease, BATCH).unwrap().unwrap().deliveries;
         assert!(store.settle(&lease, told[4].place).unwrap());
         forget(&["slow"]);
         assert_eq!(waiting(), all - 5);

@@ -17,6 +17,7 @@ mod pace;
 mod rabbitmq;
 mod relay;
 mod secret;
+mod signature;
 mod sink;
 mod stop;
 mod text;
@@ -28,6 +29,7 @@ pub use keeper::Keeper;
 pub use rabbitmq::{Queues, Rabbitmq};
 pub use relay::{Pace, Relay};
 pub use secret::Secret;
+pub use signature::SigningKey;
 pub use sink::{Failure, Sink, Time, Told};
 pub use webhook::Webhook;
 

@@ -2,8 +2,10 @@
 //!
 //! Keys that Glance writes are written as Glance 33 writes them; the rest is added beside them.
 
+use std::collections::BTreeSet;
+
 use core_domain::{
-    event::{Change, Deed, Event},
+    event::{Attribute, Change, Deed, Event},
     image::{Image, Visibility},
     outbox::Delivery,
 };
@@ -34,8 +36,12 @@ pub(crate) fn message(delivery: &Delivery, publisher_id: &str) -> Vec<u8> {
 fn payload(delivery: &Delivery) -> Value {
     let Delivery { event, again, .. } = delivery;
     let mut payload = match &event.change {
-        Change::Image { deed, image } => {
-            let mut payload = record(image);
+        Change::Image { deed, changed, image } => {
+            let mut payload = match image {
+                Some(image) => record(image),
+                None => without_record(event),
+            };
+            payload.insert("changed".to_owned(), names(changed));
             payload.extend(gone(event, *deed));
             payload
         }
@@ -101,6 +107,20 @@ pub(crate) fn record(image: &Image) -> Map<String, Value> {
         "tags": image.tags,
         "os_hidden": image.hidden,
     }))
+}
+
+/// What is known of an image whose record was not kept.
+fn without_record(event: &Event) -> Map<String, Value> {
+    object(json!({
+        "id": event.image.to_string(),
+        "name": event.image_name,
+        "owner": event.owner.as_ref().map(|owner| owner.as_str()),
+    }))
+}
+
+/// The names of attributes.
+pub(crate) fn names(attributes: &BTreeSet<Attribute>) -> Value {
+    attributes.iter().map(|attribute| attribute.as_str()).collect()
 }
 
 fn gone(event: &Event, deed: Deed) -> Map<String, Value> {

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use core_domain::outbox::{Delivery, Lease, Outbox};
+use core_domain::outbox::{Delivery, Lease, Outbox, Unreadable};
 
 use crate::{
     away::Away,
@@ -55,13 +55,14 @@ impl Default for Pace {
 /// After so many lives of its lease a sink that is away from here may be told by another server, if it is not away from
 /// there.
 const LIVES_AWAY: u32 = 3;
-/// How often is looked how much waits.
-const COUNT_EVERY: Duration = Duration::from_secs(2);
+/// A sink whose lease is left to others looks so often whether that is over.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// The longest wait before the records are tried again.
 const LONGEST_WAIT_FOR_RECORDS: Duration = Duration::from_secs(2);
 
 /// Tells sinks, each by a thread of its own.
 pub struct Relay {
+    outbox: Arc<dyn Outbox>,
     stop: Arc<Stop>,
     sinks: Vec<(String, Arc<Board>)>,
     ended: Mutex<mpsc::Receiver<()>>,
@@ -97,7 +98,6 @@ impl Relay {
                 sink_away: Away::default(),
                 refusals: 0,
                 records_away: Away::default(),
-                counted: None,
             };
             let (stop, ending) = (Arc::clone(&stop), ending.clone());
             thread::Builder::new().name(name).spawn(move || {
@@ -106,13 +106,38 @@ impl Relay {
                 let _ = ending.send(());
             })?;
         }
-        Ok(Self { stop, sinks: told, ended: Mutex::new(ended) })
+        Ok(Self { outbox: Arc::clone(outbox), stop, sinks: told, ended: Mutex::new(ended) })
     }
 
-    /// What is known of each sink, by its name.
+    /// What is known of each sink, by its name. Asks the outbox how much waits, which may take as long as a statement may; if
+    /// it cannot be asked, what it said last.
     #[must_use]
     pub fn figures(&self) -> Vec<(String, Figures)> {
-        self.sinks.iter().map(|(name, board)| (name.clone(), board.read())).collect()
+        let mut is_reachable = true;
+        let mut figures = |(name, board): &(String, Arc<Board>)| {
+            if is_reachable {
+                is_reachable = self.count(name, board);
+            }
+            (name.clone(), board.read())
+        };
+        self.sinks.iter().map(&mut figures).collect()
+    }
+
+    /// Keeps how much waits for a sink; whether the outbox could say.
+    fn count(&self, sink: &str, board: &Board) -> bool {
+        match self.outbox.backlog(sink) {
+            Ok(backlog) => {
+                board.write(|figures| {
+                    (figures.waiting, figures.age, figures.dead) =
+                        (backlog.events, backlog.age, backlog.dead);
+                });
+                true
+            }
+            Err(error) => {
+                tracing::debug!(sink, error = %text::reasons(&error), "the size of the backlog is not known now");
+                false
+            }
+        }
     }
 
     /// Asks for the end of telling, and does not wait for it: leases are given back as soon as nobody is just being told.
@@ -155,7 +180,6 @@ struct Work {
     /// How often in a row the sink would not have the event whose turn it is.
     refusals: u32,
     records_away: Away,
-    counted: Option<Instant>,
 }
 
 /// A lease, and what was claimed under it.
@@ -238,11 +262,10 @@ impl Work {
     }
 
     fn step(&mut self, stop: &Stop) -> Step {
-        self.count()?;
         if let Some(until) = self.resting_until {
             let left = until.saturating_duration_since(Instant::now());
             if !left.is_zero() {
-                return Ok(left.min(COUNT_EVERY));
+                return Ok(left.min(LOOK_EVERY));
             }
             self.resting_until = None;
         }
@@ -254,10 +277,15 @@ impl Work {
             if let Err(why) = self.sink.prepare(time) {
                 return Ok(self.told(Told::nothing(Some(Failure::Away(why)))));
             }
-            held.waiting = self.outbox.claim(&held.lease, self.sink.most())?.ok_or(Lost)?.into();
-        }
-        if held.waiting.is_empty() {
-            return Ok(self.pace.poll);
+            let claim = self.outbox.claim(&held.lease, self.sink.most())?.ok_or(Lost)?;
+            for Unreadable { number, why } in &claim.unreadable {
+                tracing::warn!(sink = self.name, number, why, "an event became a dead letter");
+            }
+            held.waiting = claim.deliveries.into();
+            if held.waiting.is_empty() {
+                // Behind events that cannot be read there may be others.
+                return Ok(if claim.unreadable.is_empty() { self.pace.poll } else { Duration::ZERO });
+            }
         }
         if stop.asked() {
             return Ok(Duration::ZERO);
@@ -376,18 +404,5 @@ impl Work {
             tracing::info!(sink = self.name, "another server tells this sink");
             self.sink.rest();
         }
-    }
-
-    /// Looks now and then how much waits.
-    fn count(&mut self) -> Result<(), Stumble> {
-        if self.counted.is_some_and(|counted| counted.elapsed() < COUNT_EVERY) {
-            return Ok(());
-        }
-        let backlog = self.outbox.backlog(&self.name)?;
-        self.counted = Some(Instant::now());
-        self.board.write(|figures| {
-            (figures.waiting, figures.age, figures.dead) = (backlog.events, backlog.age, backlog.dead);
-        });
-        Ok(())
     }
 }

@@ -1,6 +1,4 @@
-//! Times, digests and errors as text.
-
-use std::fmt::Write as _;
+//! Times and errors as text.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -12,15 +10,6 @@ pub(crate) fn seconds(time: DateTime<Utc>) -> String {
 /// `2026-11-22T06:47:03.123456Z`
 pub(crate) fn microseconds(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Micros, true)
-}
-
-/// Bytes as hexadecimal digits.
-pub(crate) fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// At most so many characters of what somebody else said, on one line, for the log.

@@ -1,8 +1,7 @@
-//! Webhooks: an address that is called for each event, with a signature.
+//! Webhooks: an address that is called for each event, with signatures as the Standard Webhooks specification has them.
 
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::{digest, hmac};
 use chrono::Utc;
 use core_domain::{
     event::{Change, Event},
@@ -16,8 +15,8 @@ use uuid::Uuid;
 use crate::{
     Invalid,
     background::runtime,
-    notification::{actor, reason, record},
-    secret::Secret,
+    notification::{actor, names, reason, record},
+    signature::{self, SigningKey},
     sink::{Failure, Sink, Time, Told},
     text,
 };
@@ -31,18 +30,14 @@ const STALE: Duration = Duration::from_secs(600);
 /// An address that several events found silent is not asked for another one that is too old within this time: where
 /// nobody answers at all, each try lasts to the end of its patience.
 const ASKED_LATELY: Duration = Duration::from_secs(5);
-/// Shorter secrets can be guessed.
-const SHORTEST_SECRET: usize = 16;
 /// More of an answer is not read.
 const LONGEST_BODY: usize = 64 * 1024;
-/// How much of a host is in the name of a sink.
-const NAME_CHARS: usize = 80;
 
 /// An address that is called.
 pub struct Webhook {
     name: String,
     url: Url,
-    key: hmac::Key,
+    keys: Vec<SigningKey>,
     patience: Duration,
     client: Client,
     runtime: Runtime,
@@ -86,17 +81,18 @@ enum Answer {
 }
 
 impl Webhook {
-    /// One at this address. Each call is signed with the secret. An event older than `patience` that still cannot be told
-    /// becomes a dead letter.
+    /// One at this address; `name` is its own among webhooks, and its place among the events is kept by it. Each call is
+    /// signed with each of the keys, of which there is one, or two while a receiver changes over. An event older than
+    /// `patience` that still cannot be told becomes a dead letter.
     ///
     /// # Errors
-    /// An address or a secret that cannot be used.
-    pub fn new(url: &str, secret: &Secret, patience: Duration) -> Result<Self, Invalid> {
-        let wrong = || Invalid("must be addresses such as https://hooks.example.org/images".to_owned());
+    /// An address that cannot be used.
+    pub fn new(name: &str, url: &str, keys: Vec<SigningKey>, patience: Duration) -> Result<Self, Invalid> {
+        let wrong = || Invalid("must be an address such as https://hooks.example.org/images".to_owned());
         let parsed = Url::parse(url).map_err(|_| wrong())?;
-        let host = parsed.host_str().filter(|_| matches!(parsed.scheme(), "http" | "https"));
-        let host = host.ok_or_else(wrong)?;
-        Self::check(secret)?;
+        if parsed.host_str().is_none() || !matches!(parsed.scheme(), "http" | "https") {
+            return Err(wrong());
+        }
         let failed = |what: &str, error: &dyn std::fmt::Display| Invalid(format!("{what}: {error}"));
         let builder = Client::builder()
             .user_agent(concat!("vitrine/", env!("CARGO_PKG_VERSION")))
@@ -106,11 +102,9 @@ impl Webhook {
         let builder = if parsed.scheme() == "https" { builder } else { builder.tls_certs_only([]) };
         let client = builder.build().map_err(|error| failed("no HTTP client can be made", &error))?;
         let runtime = runtime("webhook").map_err(|error| failed("no thread can be started", &error))?;
-        let hash = text::hexadecimal(&digest::digest(&digest::SHA256, url.as_bytes()).as_ref()[..4]);
-        let host: String = host.chars().take(NAME_CHARS).collect();
         Ok(Self {
-            name: format!("webhook:{host}:{hash}"),
-            key: hmac::Key::new(hmac::HMAC_SHA256, secret.reveal().as_bytes()),
+            name: format!("webhook:{name}"),
+            keys,
             url: parsed,
             patience,
             client,
@@ -120,33 +114,22 @@ impl Webhook {
         })
     }
 
-    /// Whether calls can be signed with this.
-    ///
-    /// # Errors
-    /// It can be guessed.
-    pub fn check(secret: &Secret) -> Result<(), Invalid> {
-        if secret.reveal().len() < SHORTEST_SECRET {
-            return Err(Invalid(format!(
-                "must be a secret of at least {SHORTEST_SECRET} characters, which webhooks are signed with"
-            )));
-        }
-        Ok(())
-    }
-
     /// Calls once.
     fn call(&self, delivery: &Delivery, attempt: u32, limit: Duration) -> Answer {
         let body = body(delivery).to_string();
+        let id = delivery.event.id.as_hyphenated().to_string();
         let time = Utc::now().timestamp().to_string();
+        let signatures = signature::sign(&self.keys, &id, &time, &body);
         let request = self
             .client
             .post(self.url.clone())
             .timeout(limit)
             .header("Content-Type", "application/json")
-            .header("X-Vitrine-Event-Id", delivery.event.id.as_hyphenated().to_string())
+            .header("webhook-id", id)
+            .header("webhook-timestamp", time)
+            .header("webhook-signature", signatures)
             .header("X-Vitrine-Event-Type", delivery.event.kind())
-            .header("X-Vitrine-Attempt", attempt)
-            .header("X-Vitrine-Signature", format!("sha256={}", self.signature(&time, &body)))
-            .header("X-Vitrine-Timestamp", time);
+            .header("X-Vitrine-Attempt", attempt);
         let request = if delivery.again { request.header("X-Vitrine-Redelivered", "true") } else { request };
         // Time-outs want a timer, which is there only inside.
         let status = self.runtime.block_on(async {
@@ -160,15 +143,6 @@ impl Webhook {
             // Its address may contain a secret.
             Err(error) => Answer::Later(text::reasons(&error.without_url())),
         }
-    }
-
-    /// HMAC-SHA256 of the time, a dot and the body.
-    fn signature(&self, time: &str, body: &str) -> String {
-        let mut signing = hmac::Context::with_key(&self.key);
-        signing.update(time.as_bytes());
-        signing.update(b".");
-        signing.update(body.as_bytes());
-        text::hexadecimal(signing.sign().as_ref())
     }
 
     /// What it means that an event was not taken.
@@ -293,7 +267,10 @@ fn body(delivery: &Delivery) -> Value {
         body["reason"] = reason;
     }
     match &event.change {
-        Change::Image { image, .. } => body["record"] = Value::Object(record(image)),
+        Change::Image { changed, image, .. } => {
+            body["changed"] = names(changed);
+            body["record"] = image.as_ref().map_or(Value::Null, |image| Value::Object(record(image)));
+        }
         Change::Member { project, old, new, created_at, .. } => {
             body["member"] = json!({
                 "project_id": project.as_str(),

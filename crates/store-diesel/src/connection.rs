@@ -160,10 +160,8 @@ impl Connection {
         let started = Instant::now();
         let mut done = work(&mut self.any).map_err(Fault::from);
         self.last_used = Instant::now();
-        // Postgres may speak another language than ours, but what took that long was ended by a timeout.
-        if let Err(Fault::Ours(source)) = done {
-            let is_timeout = started.elapsed() >= self.longest_answer;
-            done = Err(if is_timeout { Fault::Away(source) } else { Fault::Ours(source) });
+        if started.elapsed() >= self.longest_answer {
+            done = done.map_err(Fault::after_timeout);
         }
         if let Err(Fault::Broken(source)) = done {
             self.is_broken = true;
@@ -306,6 +304,14 @@ impl Connection {
                 Ok(applied)
             }
         }
+    }
+}
+
+/// The time in seconds since 1970, by the clock of the database: all servers go by the same.
+pub(crate) fn now(any: &AnyConnection) -> &'static str {
+    match any {
+        AnyConnection::Postgres(_) => "extract(epoch FROM clock_timestamp())::double precision",
+        AnyConnection::Sqlite(_) => "unixepoch('subsec')",
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod snapshot;
 
+use std::collections::BTreeSet;
+
 use chrono::NaiveDateTime;
 use core_domain::{
-    event::{Cause, Change, Deed, Event, Reason},
+    event::{Attribute, Cause, Change, Deed, Event, Reason},
     image::{Image, ImageId},
     member::{Member, MemberStatus},
     project::{ProjectId, UserId},
@@ -19,7 +21,7 @@ use diesel::{
 use uuid::Uuid;
 
 use crate::{
-    connection::{Connection, MultiBackend},
+    connection::{Connection, MultiBackend, now},
     error::{Fault, impossible, read},
     images::kept,
     schema::{Id, Key, coalesce_number, events},
@@ -45,6 +47,14 @@ pub(crate) struct EventRow {
     member_created_at: Option<NaiveDateTime>,
     reason: Option<String>,
     image: Option<String>,
+    changed: Option<String>,
+}
+
+impl EventRow {
+    /// The number of the event.
+    pub(crate) fn number(&self) -> i64 {
+        self.number
+    }
 }
 
 /// [`core_domain::store::Store::history`]: one statement.
@@ -91,7 +101,7 @@ pub(crate) fn event(row: EventRow) -> Result<Event, Fault> {
     let reason = |word: &str| Reason::ALL.into_iter().find(|reason| reason.as_str() == word);
     let status = |word: Option<String>| word.map(|word| read(word.parse::<MemberStatus>())).transpose();
     let project = |id: Option<String>| id.map(|id| read(ProjectId::parse(&id))).transpose();
-    let change = match (row.member_id, row.member_created_at, row.image) {
+    let change = match (row.member_id, row.member_created_at, row.changed) {
         (Some(member), Some(created_at), None) => Change::Member {
             deed,
             project: read(ProjectId::parse(&member))?,
@@ -99,7 +109,11 @@ pub(crate) fn event(row: EventRow) -> Result<Event, Fault> {
             new: status(row.new_status)?,
             created_at: created_at.and_utc(),
         },
-        (None, None, Some(image)) => Change::Image { deed, image: Box::new(snapshot::image(&image)?) },
+        (None, None, Some(changed)) => Change::Image {
+            deed,
+            changed: snapshot::attributes(&changed)?,
+            image: row.image.map(|image| snapshot::image(&image).map(Box::new)).transpose()?,
+        },
         _ => return Err(impossible("an event in the database is about nothing, or about too much")),
     };
     Ok(Event {
@@ -130,38 +144,48 @@ pub(crate) struct MemberDeed<'a> {
     pub(crate) new: Option<MemberStatus>,
 }
 
-/// Keeps the event of what was just done to the record of an image, which is, or was last, this.
+/// Keeps the event of what was just done to the record of an image, which is, or was last, this: which attributes changed
+/// and, for sinks, the record.
 pub(crate) fn keep_of_image(
     connection: &mut Connection,
     cause: &Cause,
     image: &Image,
     deed: Deed,
-    owner_changed: bool,
+    changed: &BTreeSet<Attribute>,
 ) -> Result<(), Fault> {
     let snapshot = snapshot::text(image)?;
-    let row = NewEvent { owner_changed, snapshot: Some(&snapshot), ..NewEvent::new(cause, image, deed) };
-    connection.run(|any| NewEvents(vec![row]).execute(any)).map(drop)
+    let names = snapshot::names(changed)?;
+    let row = NewEvent {
+        owner_changed: changed.contains(&Attribute::Owner),
+        snapshot: Some(&snapshot),
+        changed: Some(&names),
+        ..NewEvent::new(cause, image, deed)
+    };
+    keep(connection, row)
 }
 
-/// Keeps the events of what was just done to memberships of an image, in this order.
-pub(crate) fn keep_of_members(
+/// Keeps the event of what was just done to a membership of an image.
+pub(crate) fn keep_of_member(
     connection: &mut Connection,
     cause: &Cause,
     image: &Image,
-    deeds: &[MemberDeed<'_>],
+    done: &MemberDeed<'_>,
 ) -> Result<(), Fault> {
-    if deeds.is_empty() {
-        return Ok(());
-    }
-    let rows = deeds.iter().map(|one| NewEvent {
-        member: Some(one.member.project.as_str()),
-        old: one.old.map(MemberStatus::as_str),
-        new: one.new.map(MemberStatus::as_str),
-        made: Some(kept(one.member.created_at)),
-        ..NewEvent::new(cause, image, one.deed)
-    });
-    let events = NewEvents(rows.collect());
-    connection.run(|any| events.execute(any)).map(drop)
+    let row = NewEvent {
+        member: Some(done.member.project.as_str()),
+        old: done.old.map(MemberStatus::as_str),
+        new: done.new.map(MemberStatus::as_str),
+        made: Some(kept(done.member.created_at)),
+        ..NewEvent::new(cause, image, done.deed)
+    };
+    keep(connection, row)
+}
+
+fn keep(connection: &mut Connection, row: NewEvent<'_>) -> Result<(), Fault> {
+    connection.run(|any| {
+        let row = NewEvent { now: now(any), ..row };
+        row.execute(any).map(drop)
+    })
 }
 
 /// A row of `events`, to be inserted.
@@ -181,6 +205,9 @@ struct NewEvent<'a> {
     made: Option<NaiveDateTime>,
     owner_changed: bool,
     snapshot: Option<&'a str>,
+    changed: Option<&'a str>,
+    /// The database's clock.
+    now: &'static str,
 }
 
 impl<'a> NewEvent<'a> {
@@ -201,61 +228,63 @@ impl<'a> NewEvent<'a> {
             made: None,
             owner_changed: false,
             snapshot: None,
+            changed: None,
+            now: "",
         }
     }
 }
 
-/// Events inserted by one statement; Diesel has no such word for two databases.
-struct NewEvents<'a>(Vec<NewEvent<'a>>);
+/// A sink that no server has leased for so many seconds is configured nowhere any more: nothing is kept for it.
+const SINK_IS_GONE_AFTER: &str = "604800";
 
-impl QueryFragment<MultiBackend> for NewEvents<'_> {
+impl QueryFragment<MultiBackend> for NewEvent<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
-        if self.0.len() > 1 {
-            // Another statement for each number of rows: not worth remembering.
-            out.unsafe_to_cache_prepared();
-        }
         out.push_sql(
             "INSERT INTO events (id, at, user_id, project_id, request_id, image_id, image_name, owner, deed, \
-             member_id, old_status, new_status, member_created_at, owner_changed, image)",
+             member_id, old_status, new_status, member_created_at, owner_changed, changed, image) VALUES (",
         );
-        for (number, row) in self.0.iter().enumerate() {
-            out.push_sql(if number == 0 { " VALUES (" } else { "), (" });
-            out.push_bind_param::<Id, _>(&row.id)?;
+        out.push_bind_param::<Id, _>(&self.id)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Timestamp, _>(&self.at)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(self.user)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.project)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(self.request)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Id, _>(&self.image)?;
+        for text in [&self.image_name, &self.owner] {
             out.push_sql(", ");
-            out.push_bind_param::<Timestamp, _>(&row.at)?;
-            out.push_sql(", ");
-            out.push_bind_param::<Text, _>(row.user)?;
-            out.push_sql(", ");
-            out.push_bind_param::<Nullable<Text>, _>(&row.project)?;
-            out.push_sql(", ");
-            out.push_bind_param::<Text, _>(row.request)?;
-            out.push_sql(", ");
-            out.push_bind_param::<Id, _>(&row.image)?;
-            for text in [&row.image_name, &row.owner] {
-                out.push_sql(", ");
-                out.push_bind_param::<Nullable<Text>, _>(text)?;
-            }
-            out.push_sql(", ");
-            out.push_bind_param::<Text, _>(row.deed)?;
-            for text in [&row.member, &row.old, &row.new] {
-                out.push_sql(", ");
-                out.push_bind_param::<Nullable<Text>, _>(text)?;
-            }
-            out.push_sql(", ");
-            out.push_bind_param::<Nullable<Timestamp>, _>(&row.made)?;
-            out.push_sql(", ");
-            out.push_bind_param::<Bool, _>(&row.owner_changed)?;
-            out.push_sql(", ");
-            out.push_bind_param::<Nullable<Text>, _>(&row.snapshot)?;
+            out.push_bind_param::<Nullable<Text>, _>(text)?;
         }
-        out.push_sql(")");
+        out.push_sql(", ");
+        out.push_bind_param::<Text, _>(self.deed)?;
+        for text in [&self.member, &self.old, &self.new] {
+            out.push_sql(", ");
+            out.push_bind_param::<Nullable<Text>, _>(text)?;
+        }
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Timestamp>, _>(&self.made)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Bool, _>(&self.owner_changed)?;
+        out.push_sql(", ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.changed)?;
+        // The database knows of the sinks of all servers; a server knows of its own.
+        out.push_sql(", CASE WHEN EXISTS (SELECT 1 FROM event_sinks WHERE leased_until > ");
+        out.push_sql(self.now);
+        out.push_sql(" - ");
+        out.push_sql(SINK_IS_GONE_AFTER);
+        out.push_sql(") THEN ");
+        out.push_bind_param::<Nullable<Text>, _>(&self.snapshot)?;
+        out.push_sql(" END)");
         Ok(())
     }
 }
 
-impl QueryId for NewEvents<'_> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
+impl QueryId for NewEvent<'_> {
+    type QueryId = NewEvent<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl<Conn> RunQueryDsl<Conn> for NewEvents<'_> {}
+impl<Conn> RunQueryDsl<Conn> for NewEvent<'_> {}

@@ -95,16 +95,6 @@ pub(crate) fn find(
     found.map(|row| domain(image, row)).transpose()
 }
 
-/// Ends all memberships of an image; they are answered as they were, in no particular order.
-pub(crate) fn delete_all(connection: &mut Connection, image: ImageId) -> Result<Vec<Member>, Fault> {
-    let rows: Vec<MemberRow> = connection.run(|any| {
-        diesel::delete(image_members::table.filter(image_members::image_id.eq(Key(image.uuid()))))
-            .returning(member_row!())
-            .get_results(any)
-    })?;
-    rows.into_iter().map(|row| domain(image, row)).collect()
-}
-
 pub(crate) fn domain(
     image: ImageId,
     (project, status, created_at, updated_at): MemberRow,

@@ -5,6 +5,7 @@
 //! that no event comes behind one that followed from it; and places appear in their order, without gaps.
 
 mod dead_letters;
+mod next;
 mod place;
 mod sink;
 
@@ -13,19 +14,19 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use core_domain::{
     Result,
-    outbox::{Backlog, DeadLetter, Delivery, Lease, Outbox},
+    outbox::{Backlog, Claim, DeadLetter, Delivery, Lease, Outbox, Unreadable},
 };
 use diesel::{dsl::not, prelude::*};
 
 use crate::{
-    connection::{AnyConnection, Connection},
+    connection::Connection,
     error::Fault,
-    events::{EventRow, event},
     images::kept,
     pool::Use,
     schema::{event_dead_letters, event_sinks, events},
     store::DieselStore,
 };
+use next::Next;
 
 impl DieselStore {
     fn tell<T>(&self, work: impl FnOnce(&mut Connection) -> Result<T, Fault>) -> Result<T> {
@@ -38,7 +39,9 @@ impl Outbox for DieselStore {
         self.tell(|connection| {
             let mut fence = sink::lease(connection, sink, holder, life)?;
             if fence.is_none() && !sink::is_known(connection, sink)? {
-                sink::begin(connection, sink)?;
+                if !sink::begin(connection, sink)? {
+                    return Ok(None);
+                }
                 fence = sink::lease(connection, sink, holder, life)?;
             }
             Ok(fence.map(|fence| Lease { sink: sink.to_owned(), fence }))
@@ -49,11 +52,17 @@ impl Outbox for DieselStore {
         self.tell(|connection| sink::release(connection, lease))
     }
 
-    fn claim(&self, lease: &Lease, most: usize) -> Result<Option<Vec<Delivery>>> {
-        self.tell(|connection| match sink::look(connection, lease)? {
-            None => Ok(None),
-            Some(false) => Ok(Some(Vec::new())),
-            Some(true) => connection.transaction(|connection| claim(connection, lease, most)),
+    fn claim(&self, lease: &Lease, most: usize) -> Result<Option<Claim>> {
+        let most = limit(most);
+        self.tell(|connection| {
+            let Some(waiting) = sink::look(connection, lease)? else { return Ok(None) };
+            if waiting.unplaced && waiting.placed < most {
+                // One bounded step, committed before the claim looks at the lease again. The rest is for the claims after it.
+                connection.transaction(place::give)?;
+            } else if waiting.placed == 0 {
+                return Ok(Some(Claim::default()));
+            }
+            connection.transaction(|connection| claim(connection, lease, most))
         })
     }
 
@@ -74,7 +83,7 @@ impl Outbox for DieselStore {
     }
 
     fn dead_letters(&self, sink: &str, number: i64, most: usize) -> Result<Vec<DeadLetter>> {
-        self.tell(|connection| dead_letters::list(connection, sink, number, most))
+        self.tell(|connection| dead_letters::list(connection, sink, number, limit(most)))
     }
 
     fn exhume(&self, sink: &str, number: i64) -> Result<bool> {
@@ -83,25 +92,19 @@ impl Outbox for DieselStore {
 
     fn backlog(&self, sink: &str) -> Result<Backlog> {
         self.tell(|connection| {
-            let Some((settled, unplaced)) = sink::waiting(connection, sink)? else {
-                return Ok(Backlog::default());
-            };
-            let placed = place::after(connection, settled)?;
-            let oldest = match placed.1 {
-                Some(oldest) => Some(oldest),
-                None => unplaced.1,
-            };
+            let Some(settled) = sink::settled(connection, sink)? else { return Ok(Backlog::default()) };
+            let (placed, unplaced) = (place::after(connection, settled)?, place::unplaced(connection)?);
+            let oldest = placed.oldest.or(unplaced.oldest);
             let age = oldest.and_then(|at| (Utc::now() - at.and_utc()).to_std().ok()).unwrap_or_default();
             let count = |number: i64| u64::try_from(number).unwrap_or(0);
             let dead = dead_letters::count(connection, sink)?;
-            Ok(Backlog { events: count(placed.0) + count(unplaced.0), age, dead: count(dead) })
+            Ok(Backlog { events: count(placed.events) + count(unplaced.events), age, dead: count(dead) })
         })
     }
 
     fn forget(&self, before: DateTime<Utc>, sinks: &[&str], most: usize) -> Result<usize> {
         self.tell(|connection| {
             let told = place::told_to_all(connection, sinks)?;
-            let most = i64::try_from(most).unwrap_or(i64::MAX);
             let no_letter = not(diesel::dsl::exists(
                 event_dead_letters::table.filter(event_dead_letters::number.eq(events::number)),
             ));
@@ -109,7 +112,7 @@ impl Outbox for DieselStore {
                 events::table
                     .filter(no_letter)
                     .order_by(events::number)
-                    .limit(most)
+                    .limit(limit(most))
                     .select((events::number, events::at, events::place))
                     .load(any)
             })?;
@@ -124,38 +127,36 @@ impl Outbox for DieselStore {
     }
 }
 
-/// What [`Outbox::claim`] does when there is something to be claimed.
-fn claim(connection: &mut Connection, lease: &Lease, most: usize) -> Result<Option<Vec<Delivery>>, Fault> {
+/// What [`Outbox::claim`] does when there may be something to be claimed.
+fn claim(connection: &mut Connection, lease: &Lease, most: i64) -> Result<Option<Claim>, Fault> {
     let Some((settled, claimed)) = sink::hold(connection, lease)? else { return Ok(None) };
-    place::give(connection)?;
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let rows: Vec<(Option<i64>, EventRow)> = connection.run(|any| {
-        events::table
-            .filter(events::place.gt(settled))
-            .order_by(events::place)
-            .limit(most)
-            .select((events::place, EventRow::as_select()))
-            .load(any)
-    })?;
-    let mut deliveries = Vec::with_capacity(rows.len());
-    for (place, row) in rows {
-        let place = place.unwrap_or_default();
-        deliveries.push(Delivery { place, event: event(row)?, again: place <= claimed });
+    let mut claim = Claim::default();
+    // What cannot be read is settled as soon as everything before it is.
+    let (mut done, mut last) = (settled, claimed);
+    for Next { place, number, event } in next::after(connection, settled, most)? {
+        last = last.max(place);
+        match event {
+            Ok(event) => claim.deliveries.push(Delivery { place, event, again: place <= claimed }),
+            Err(why) => {
+                dead_letters::keep(connection, &lease.sink, place, &why)?;
+                claim.unreadable.push(Unreadable { number, why });
+                if claim.deliveries.is_empty() {
+                    done = place;
+                }
+            }
+        }
     }
-    if let Some(last) = deliveries.last().filter(|last| last.place > claimed) {
+    if (done, last) != (settled, claimed) {
         connection.run(|any| {
             diesel::update(event_sinks::table.find(&lease.sink))
-                .set(event_sinks::claimed.eq(last.place))
+                .set((event_sinks::settled.eq(done), event_sinks::claimed.eq(last)))
                 .execute(any)
         })?;
     }
-    Ok(Some(deliveries))
+    Ok(Some(claim))
 }
 
-/// The time in seconds since 1970, by the clock of the database: all who want a lease go by the same.
-fn now(any: &AnyConnection) -> &'static str {
-    match any {
-        AnyConnection::Postgres(_) => "extract(epoch FROM clock_timestamp())::double precision",
-        AnyConnection::Sqlite(_) => "unixepoch('subsec')",
-    }
+/// A count as the database has it.
+fn limit(most: usize) -> i64 {
+    i64::try_from(most).unwrap_or(i64::MAX)
 }

@@ -76,6 +76,8 @@ diesel::table! {
         reason -> Nullable<Text>,
         owner_changed -> Bool,
         image -> Nullable<Text>,
+        changed -> Nullable<Text>,
+        bytes -> Integer,
     }
 }
 
@@ -169,7 +171,7 @@ mod tests {
         let in_sqlite: String = diesel::select(sql::<Text>(
             "(SELECT group_concat(said, ' ') FROM ( \
                SELECT t.name || '.' || c.name || CASE c.\"notnull\" WHEN 1 THEN '' ELSE '?' END AS said \
-               FROM sqlite_master t, pragma_table_info(t.name) c \
+               FROM sqlite_master t, pragma_table_xinfo(t.name) c \
                WHERE t.type = 'table' AND (t.name LIKE 'image%' OR t.name LIKE 'event%') ORDER BY t.name, c.cid))",
         ))
         .get_result(&mut sqlite)

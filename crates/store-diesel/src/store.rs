@@ -1,11 +1,11 @@
 //! The seam: each call of `core_domain::store` and the SQL that answers it.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use core_domain::{
     Result,
     error::Conflict,
-    event::{Cause, Deed, Event, Reason},
+    event::{Attribute, Cause, Deed, Event, Reason},
     image::{Image, ImageAccess, ImageId},
     listing::Listing,
     member::{Member, MemberStatus},
@@ -20,8 +20,7 @@ use crate::{
     config::Config,
     connection::Purpose,
     error::{Fault, impossible},
-    events::{self, MemberDeed},
-    images, members,
+    events, images, members,
     pool::{Figures, Loan, Pool, Use},
     replica::{Replica, ReplicaFigures},
     rounds,
@@ -212,13 +211,13 @@ impl Change {
         Ok(self.known.as_ref())
     }
 
-    fn tell_of_image(&mut self, image: &Image, deed: Deed, owner_changed: bool) -> Result<(), Fault> {
-        let kept = events::keep_of_image(&mut self.connection, &self.cause, image, deed, owner_changed);
-        self.note(kept)
-    }
-
-    fn tell_of_members(&mut self, image: &Image, deeds: &[MemberDeed<'_>]) -> Result<(), Fault> {
-        let kept = events::keep_of_members(&mut self.connection, &self.cause, image, deeds);
+    fn tell_of_image(
+        &mut self,
+        image: &Image,
+        deed: Deed,
+        changed: &BTreeSet<Attribute>,
+    ) -> Result<(), Fault> {
+        let kept = events::keep_of_image(&mut self.connection, &self.cause, image, deed, changed);
         self.note(kept)
     }
 }
@@ -233,7 +232,7 @@ impl Tx for Change {
         self.note(inserted).map_err(|fault| fault.taken_as(Conflict::Image(image.id)))?;
         self.is_held = true;
         self.known = Some(image.clone());
-        Ok(self.tell_of_image(image, Deed::Create, false)?)
+        Ok(self.tell_of_image(image, Deed::Create, &BTreeSet::new())?)
     }
 
     fn update_image(&mut self, image: &Image) -> Result<()> {
@@ -242,20 +241,17 @@ impl Tx for Change {
         let updated = images::update(&mut self.connection, &before, image);
         self.note(updated)?;
         self.known = Some(image.clone());
-        Ok(self.tell_of_image(image, Deed::Update, image.owner != before.owner)?)
+        Ok(self.tell_of_image(image, Deed::Update, &Attribute::changed(&before, image))?)
     }
 
     fn delete_image(&mut self) -> Result<()> {
         let Some(image) = self.known()?.cloned() else { return Ok(()) };
-        let deleted = members::delete_all(&mut self.connection, self.image);
-        let mut ended = self.note(deleted)?;
-        ended.sort_by(|a, b| (a.created_at, &a.project).cmp(&(b.created_at, &b.project)));
-        let end = |member| MemberDeed { deed: Deed::Delete, member, old: Some(member.status), new: None };
-        self.tell_of_members(&image, &ended.iter().map(end).collect::<Vec<_>>())?;
+        let ended = members::end_all(&mut self.connection, &image, &self.cause, None);
+        self.note(ended)?;
         let deleted = images::delete(&mut self.connection, self.image);
         self.note(deleted)?;
         self.known = None;
-        Ok(self.tell_of_image(&image, Deed::Delete, false)?)
+        Ok(self.tell_of_image(&image, Deed::Delete, &BTreeSet::new())?)
     }
 
     fn owns_at_least(&mut self, owner: &ProjectId, count: usize) -> Result<bool> {
@@ -284,7 +280,7 @@ impl Tx for Change {
     fn end_members(&mut self, reason: Reason) -> Result<()> {
         let image =
             self.known()?.cloned().ok_or_else(|| impossible("members of an image that is not there"))?;
-        let ended = members::end_all(&mut self.connection, &image, &self.cause, reason);
+        let ended = members::end_all(&mut self.connection, &image, &self.cause, Some(reason));
         Ok(self.note(ended)?)
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use core_domain::{
     Result,
+    event::Change,
     image::ImageId,
-    outbox::Outbox,
+    outbox::{Delivery, Outbox},
     store::Store,
     testing::builders::{an_image, cause},
 };
@@ -32,9 +33,13 @@ fn what_is_committed_after_the_first_sink_came_is_told_though_its_number_is_smal
     let lease = outbox.lease("sink", "one", LONG)?.expect("the lease");
     under_way.commit()?;
     store.write(later.id, &cause(3), |tx| tx.insert_image(&later))?;
-    let told = outbox.claim(&lease, 10)?.expect("still the lease");
+    let told = outbox.claim(&lease, 10)?.expect("still the lease").deliveries;
     let images: Vec<ImageId> = told.iter().map(|delivery| delivery.event.image).collect();
     assert_eq!(images, [slow.id, later.id]);
     assert!(told[0].event.number < told[1].event.number);
+    // When that was made, nobody wanted the record.
+    let has_record =
+        |delivery: &Delivery| matches!(delivery.event.change, Change::Image { image: Some(_), .. });
+    assert_eq!(told.iter().map(has_record).collect::<Vec<_>>(), [false, true]);
     Ok(())
 }

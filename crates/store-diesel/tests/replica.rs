@@ -123,7 +123,7 @@ fn a_list_from_the_replica_goes_on_after_an_image_that_is_gone() {
     let listed = |listing: &Listing, count: usize| {
         patience::until("a list from the replica", SOON, || {
             let before = pair.figures().by_replica;
-            let listed = pair.store.images(listing).expect("a list");
+            let listed = pair.store.images(listing).expect("a list").images;
             (pair.figures().by_replica > before && listed.len() == count).then_some(listed)
         })
     };

@@ -10,7 +10,11 @@ pub(crate) mod layers;
 mod parts;
 mod value;
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -403,8 +407,6 @@ impl Config {
             ("database.replica_url", &mut database.replica_url, &database.replica_url_file),
             ("database.migrate_url", &mut database.migrate_url, &database.migrate_url_file),
             ("events.rabbitmq_url", &mut events.rabbitmq_url, &events.rabbitmq_url_file),
-            ("events.webhook_urls", &mut events.webhook_urls, &events.webhook_urls_file),
-            ("events.webhook_secret", &mut events.webhook_secret, &events.webhook_secret_file),
             ("keystone.password", &mut keystone.password, &keystone.password_file),
             (
                 "keystone.application_credential_secret",
@@ -413,17 +415,29 @@ impl Config {
             ),
         ];
         for (key, secret, file) in secrets {
-            if file.as_os_str().is_empty() {
-                continue;
-            }
-            if !secret.reveal().is_empty() {
-                return Err(BadConfig::new(key, format!("is given twice: here and as {key}_file")));
-            }
-            let text = fs::read_to_string(file).map_err(|error| {
-                BadConfig::new(format!("{key}_file"), format!("{} cannot be read: {error}", file.display()))
-            })?;
-            *secret = Secret::new(text.trim_end_matches(['\r', '\n']));
+            read_secret(key, secret, file)?;
+        }
+        for (name, keys) in &mut events.webhooks {
+            let key = |of: &str| format!("events.webhooks.{name}.{of}");
+            read_secret(&key("url"), &mut keys.url, &keys.url_file)?;
+            read_secret(&key("secret"), &mut keys.secret, &keys.secret_file)?;
+            read_secret(&key("previous_secret"), &mut keys.previous_secret, &keys.previous_secret_file)?;
         }
         Ok(())
     }
+}
+
+/// Puts a secret that is in a file in its place; nothing if no file is named.
+fn read_secret(key: &str, secret: &mut Secret, file: &Path) -> Result<(), BadConfig> {
+    if file.as_os_str().is_empty() {
+        return Ok(());
+    }
+    if !secret.reveal().is_empty() {
+        return Err(BadConfig::new(key, format!("is given twice: here and as {key}_file")));
+    }
+    let text = fs::read_to_string(file).map_err(|error| {
+        BadConfig::new(format!("{key}_file"), format!("{} cannot be read: {error}", file.display()))
+    })?;
+    *secret = Secret::new(text.trim_end_matches(['\r', '\n']));
+    Ok(())
 }

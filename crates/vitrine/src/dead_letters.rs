@@ -14,7 +14,7 @@ use store_diesel::DieselStore;
 use crate::{
     Failure, Settings,
     config::{BadConfig, Config},
-    migrate, print,
+    escape, migrate, print,
 };
 
 /// How many letters are read at once.
@@ -90,14 +90,21 @@ fn retry(which: &Which) -> Result<(), Failure> {
     let outbox = outbox(&config)?;
     let mut sink = sink(&config, &which.sink)?;
     which.each(outbox.as_ref(), &mut |letter| {
-        let number = letter.event.number;
-        let delivery = Delivery { place: 0, event: letter.event, again: true };
+        let number = letter.number;
+        let Some(event) = letter.event else {
+            let why = escape::controls(&letter.why);
+            return Err(Failure::Other(format!(
+                "{number} cannot be told and stays: {why}; it can be dropped"
+            )));
+        };
+        let delivery = Delivery { place: 0, event, again: true };
         let told = sink.tell(&[delivery], Time::of_one_try(PATIENCE));
         if told.done == 0 {
             let why = match told.failure {
                 Some(NotTold::Away(why) | NotTold::Refused(why) | NotTold::Hopeless(why)) => why,
                 None => "there was no time".to_owned(),
             };
+            let why = escape::controls(&why);
             return Err(Failure::Other(format!("{number} could not be told and stays: {why}")));
         }
         exhume(outbox.as_ref(), &which.sink, number)?;
@@ -109,8 +116,8 @@ fn drop_them(which: &Which) -> Result<(), Failure> {
     let config = which.settings.config()?;
     let outbox = outbox(&config)?;
     which.each(outbox.as_ref(), &mut |letter| {
-        exhume(outbox.as_ref(), &which.sink, letter.event.number)?;
-        print(&format!("{} dropped\n", letter.event.number))
+        exhume(outbox.as_ref(), &which.sink, letter.number)?;
+        print(&format!("{} dropped\n", letter.number))
     })
 }
 
@@ -125,7 +132,7 @@ impl Which {
         for number in numbers {
             let next = letters(outbox, &self.sink, number.saturating_sub(1), 1)?.pop();
             let missing = || Failure::Other(format!("{} has no dead letter {number}", self.sink));
-            named.push(next.filter(|letter| letter.event.number == number).ok_or_else(missing)?);
+            named.push(next.filter(|letter| letter.number == number).ok_or_else(missing)?);
         }
         named.into_iter().try_for_each(deed)
     }
@@ -155,7 +162,7 @@ fn each(outbox: &dyn Outbox, sink: &str, deed: Deed<'_>) -> Result<(), Failure> 
     loop {
         let letters = letters(outbox, sink, last, PAGE)?;
         let Some(letter) = letters.last() else { return Ok(()) };
-        last = letter.event.number;
+        last = letter.number;
         letters.into_iter().try_for_each(&mut *deed)?;
     }
 }
@@ -172,29 +179,37 @@ fn exhume(outbox: &dyn Outbox, sink: &str, number: i64) -> Result<(), Failure> {
 }
 
 fn machine(sink: &str, letter: &DeadLetter) -> String {
-    let DeadLetter { event, why, at } = letter;
-    json!({
+    let DeadLetter { number, event, why, at } = letter;
+    let event = event.as_ref();
+    let json = json!({
         "sink": sink,
-        "number": event.number,
-        "id": event.id.as_hyphenated().to_string(),
-        "type": event.kind(),
-        "time": event.cause.at.to_rfc3339(),
-        "user_id": event.cause.user.as_str(),
-        "request_id": event.cause.request,
-        "image_id": event.image.to_string(),
-        "member_id": member(event),
+        "number": number,
+        "is_readable": event.is_some(),
+        "id": event.map(|event| event.id.as_hyphenated().to_string()),
+        "type": event.map(Event::kind),
+        "time": event.map(|event| event.cause.at.to_rfc3339()),
+        "user_id": event.map(|event| event.cause.user.as_str()),
+        "request_id": event.map(|event| event.cause.request.as_str()),
+        "image_id": event.map(|event| event.image.to_string()),
+        "member_id": event.and_then(member),
         "why": why,
         "given_up_at": at.to_rfc3339(),
-    })
-    .to_string()
+    });
+    // JSON lets some of them stand as they are.
+    escape::controls_of_json(&json.to_string())
 }
 
 fn person(sink: &str, letter: &DeadLetter) -> String {
-    let DeadLetter { event, why, at } = letter;
-    let member = member(event).map(|member| format!(" {member}")).unwrap_or_default();
+    let DeadLetter { number, event, why, at } = letter;
     let given_up = at.format("%Y-%m-%d %H:%M:%S");
-    let (number, kind, image, user) = (event.number, event.kind(), event.image, &event.cause.user);
-    format!("{sink} {number} {given_up} {kind} {image}{member} by {user}: {why}")
+    let about = match event {
+        Some(event) => {
+            let member = member(event).map(|member| format!(" {member}")).unwrap_or_default();
+            format!("{} {}{member} by {}", event.kind(), event.image, event.cause.user)
+        }
+        None => "unreadable".to_owned(),
+    };
+    escape::controls(&format!("{sink} {number} {given_up} {about}: {why}"))
 }
 
 fn member(event: &Event) -> Option<&str> {
@@ -228,7 +243,7 @@ mod tests {
             let image = an_image("owner");
             records.write(image.id, &cause(1), |tx| tx.insert_image(&image)).expect("a write");
         }
-        for delivery in store.claim(&lease, 3 * PAGE).expect("an answer").expect("the lease") {
+        for delivery in store.claim(&lease, 3 * PAGE).expect("an answer").expect("the lease").deliveries {
             assert!(store.bury(&lease, delivery.place, "why").expect("an answer"));
         }
         store
@@ -242,8 +257,8 @@ mod tests {
     fn taken(store: &MemoryStore, which: &Which) -> Result<Vec<i64>, Failure> {
         let mut numbers = Vec::new();
         which.each(store, &mut |letter| {
-            numbers.push(letter.event.number);
-            exhume(store, SINK, letter.event.number)
+            numbers.push(letter.number);
+            exhume(store, SINK, letter.number)
         })?;
         Ok(numbers)
     }
@@ -257,5 +272,33 @@ mod tests {
         assert!(missing.to_string().contains("has no dead letter 7"), "{missing}");
         assert_eq!(taken(&store, &which(&[])).expect("letters").len(), 2 * PAGE - 1);
         assert_eq!(store.dead_letters(SINK, 0, 1).expect("a look"), []);
+    }
+
+    #[test]
+    fn no_letter_moves_a_terminal_and_json_stays_what_it_says() {
+        let evil = "a\u{1b}]0;title\u{7}\u{9b}2J\r\n\u{202e}b\u{7f}";
+        let store = MemoryStore::default();
+        let lease =
+            store.lease(SINK, "one", Duration::from_secs(600)).expect("an answer").expect("the lease");
+        let image = an_image("owner");
+        let by = core_domain::event::Cause {
+            user: core_domain::project::UserId::new(evil),
+            request: evil.to_owned(),
+            ..cause(1)
+        };
+        (&store as &dyn Store).write(image.id, &by, |tx| tx.insert_image(&image)).expect("a write");
+        let place = store.claim(&lease, 1).expect("an answer").expect("the lease").deliveries[0].place;
+        assert!(store.bury(&lease, place, evil).expect("an answer"));
+        let letter = store.dead_letters(SINK, 0, 1).expect("a look").remove(0);
+        let unreadable = DeadLetter { event: None, ..letter.clone() };
+        for letter in [&letter, &unreadable] {
+            let (line, json) = (person(SINK, letter), machine(SINK, letter));
+            for text in [&line, &json] {
+                assert!(text.chars().all(|one| !one.is_control() && one != '\u{202e}'), "{text:?}");
+            }
+            assert!(line.ends_with("a\\u{1b}]0;title\\u{7}\\u{9b}2J\\r\\n\\u{202e}b\\u{7f}"), "{line}");
+            let parsed: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+            assert_eq!((&parsed["why"], &parsed["number"]), (&json!(evil), &json!(letter.number)));
+        }
     }
 }

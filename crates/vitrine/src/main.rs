@@ -4,6 +4,7 @@ mod config;
 mod connections;
 mod dead_letters;
 mod dev;
+mod escape;
 mod figures;
 mod log_line;
 mod metrics;

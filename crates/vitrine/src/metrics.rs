@@ -46,7 +46,9 @@ async fn metrics(shown: web::Data<Shown>) -> Result<HttpResponse> {
     families.extend(figures::keystone(&tokens));
     families.push(figures::pool(&shown.store.figures()));
     families.extend(shown.store.replica_figures().iter().flat_map(figures::replica));
-    families.extend(figures::events(&shown.events.figures()));
+    // Asks the database.
+    let events = Arc::clone(&shown.events);
+    families.extend(figures::events(&web::block(move || events.figures()).await?));
     let text = TextEncoder::new().encode_to_string(&families).map_err(ErrorInternalServerError)?;
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8"))

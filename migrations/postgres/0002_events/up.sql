@@ -25,9 +25,17 @@ CREATE TABLE events (
     reason text COLLATE "C",
     -- Whether it gave the image another owner, whose histories begin here.
     owner_changed boolean NOT NULL DEFAULT false,
-    -- The record, as JSON.
+    -- The record, as JSON: what sinks need. NULL if no sink was configured at the time of the change.
     image text COLLATE "C",
-    CHECK ((member_id IS NULL) = (image IS NOT NULL)),
+    -- The names of the image's attributes that changed, as a JSON array.
+    changed text COLLATE "C",
+    -- What the row takes, about: claims and pages of events are bounded by it.
+    bytes integer NOT NULL GENERATED ALWAYS AS (256 + octet_length(user_id) + octet_length(coalesce(project_id, ''))
+        + octet_length(request_id) + octet_length(coalesce(image_name, '')) + octet_length(coalesce(owner, ''))
+        + octet_length(coalesce(member_id, '')) + octet_length(coalesce(image, ''))
+        + octet_length(coalesce(changed, ''))) STORED,
+    CHECK ((member_id IS NULL) = (changed IS NOT NULL)),
+    CHECK (member_id IS NULL OR image IS NULL),
     CHECK ((member_id IS NULL) = (member_created_at IS NULL))
 );
 

@@ -19,7 +19,13 @@ CREATE TABLE events (
     reason TEXT,
     owner_changed INTEGER NOT NULL DEFAULT 0 CHECK (owner_changed IN (0, 1)),
     image TEXT,
-    CHECK ((member_id IS NULL) = (image IS NOT NULL)),
+    changed TEXT,
+    bytes INTEGER NOT NULL GENERATED ALWAYS AS (256 + length(CAST(user_id AS BLOB)) + length(CAST(coalesce(project_id, '') AS BLOB))
+        + length(CAST(request_id AS BLOB)) + length(CAST(coalesce(image_name, '') AS BLOB))
+        + length(CAST(coalesce(owner, '') AS BLOB)) + length(CAST(coalesce(member_id, '') AS BLOB))
+        + length(CAST(coalesce(image, '') AS BLOB)) + length(CAST(coalesce(changed, '') AS BLOB))) STORED,
+    CHECK ((member_id IS NULL) = (changed IS NOT NULL)),
+    CHECK (member_id IS NULL OR image IS NULL),
     CHECK ((member_id IS NULL) = (member_created_at IS NULL))
 ) STRICT;
 

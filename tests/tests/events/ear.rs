@@ -10,7 +10,7 @@ use testbed::vitrine::Launch;
 use testbed::webhooks::Told;
 use testbed::{RabbitMq, Vitrine, Webhooks, patience};
 
-pub(crate) const SECRET: &str = "a secret of the receiver's";
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 /// One delivery.
 #[derive(Clone, Debug)]
@@ -54,8 +54,8 @@ impl Ears {
             .with("VITRINE_EVENTS__RABBITMQ_URL", &self.broker_url)
             .with("VITRINE_EVENTS__RABBITMQ_EXCHANGE", &self.exchange)
             .with("VITRINE_EVENTS__RABBITMQ_TOPIC", &format!("{}-notifications", self.exchange))
-            .with("VITRINE_EVENTS__WEBHOOK_URLS", &self.webhooks.url())
-            .with("VITRINE_EVENTS__WEBHOOK_SECRET", SECRET)
+            .with("VITRINE_EVENTS__WEBHOOKS__TESTS__URL", &self.webhooks.url())
+            .with("VITRINE_EVENTS__WEBHOOKS__TESTS__SECRET", SECRET)
             .with("VITRINE_EVENTS__AUDIT_LOG", log.to_str().expect("a path in UTF-8"))
             .with("VITRINE_EVENTS__PUBLISHER_ID", "image.tests")
     }

@@ -241,8 +241,8 @@ fn what_nobody_wants_is_a_dead_letter_that_can_be_listed_told_again_and_let_go()
     let command = |arguments: &[&str]| {
         testbed::vitrine::command(arguments)
             .env("VITRINE_DATABASE__URL", database.url())
-            .env("VITRINE_EVENTS__WEBHOOK_URLS", &webhook)
-            .env("VITRINE_EVENTS__WEBHOOK_SECRET", SECRET)
+            .env("VITRINE_EVENTS__WEBHOOKS__TESTS__URL", &webhook)
+            .env("VITRINE_EVENTS__WEBHOOKS__TESTS__SECRET", SECRET)
             .output()
             .expect("vitrine can be started")
     };
@@ -279,5 +279,52 @@ fn what_nobody_wants_is_a_dead_letter_that_can_be_listed_told_again_and_let_go()
     }
     let unknown = command(&["dead-letters", "drop", sink, &numbers[0]]);
     assert_eq!(unknown.status.code(), Some(1), "{}", testbed::vitrine::said(&unknown));
+    vitrine.stop();
+}
+
+#[test]
+fn an_event_that_cannot_be_read_is_a_dead_letter_that_can_be_dropped() {
+    let ears = Ears::new(RabbitMq::shared(), "unreadable");
+    let database = Postgres::shared().database();
+    let vitrine = ears.told_by(Vitrine::serve(&database, Keystone::shared())).start();
+    leased(&database, 3);
+    let [owner, _] = sides(&vitrine);
+    database.query(
+        "CREATE FUNCTION damage() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             NEW.image := 'no JSON' || chr(27) || '[2J'; RETURN NEW; END $$;
+         CREATE TRIGGER damage BEFORE INSERT ON events FOR EACH ROW EXECUTE FUNCTION damage()",
+    );
+    image(&vitrine, &owner);
+    database.query("DROP TRIGGER damage ON events");
+    let (next, _) = image(&vitrine, &owner);
+    for (sink, heard) in ears.told(1, &vitrine) {
+        let images: Vec<&str> = heard.iter().map(|one| one.image.as_str()).collect();
+        assert_eq!(images, [next.as_str()], "{sink}");
+    }
+    let webhook = ears.webhooks.url();
+    let command = |arguments: &[&str]| {
+        testbed::vitrine::command(arguments)
+            .env("VITRINE_DATABASE__URL", database.url())
+            .env("VITRINE_EVENTS__WEBHOOKS__TESTS__URL", &webhook)
+            .env("VITRINE_EVENTS__WEBHOOKS__TESTS__SECRET", SECRET)
+            .output()
+            .expect("vitrine can be started")
+    };
+    let listed = command(&["dead-letters", "list", "--json"]);
+    let letter: Value = serde_json::from_slice(&listed.stdout).expect("one letter");
+    assert_eq!(
+        (&letter["is_readable"], &letter["sink"]),
+        (&Value::Bool(false), &Value::from("webhook:tests"))
+    );
+    let number = letter["number"].to_string();
+    let line = String::from_utf8(command(&["dead-letters", "list"]).stdout).expect("UTF-8");
+    assert!(line.contains("cannot be read") && !line.contains('\u{1b}'), "{line:?}");
+    let refused = command(&["dead-letters", "retry", "webhook:tests", &number]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(testbed::vitrine::said(&refused).contains("can be dropped"));
+    let dropped = command(&["dead-letters", "drop", "webhook:tests", &number]);
+    assert!(dropped.status.success(), "{}", testbed::vitrine::said(&dropped));
+    let none = command(&["dead-letters", "list"]);
+    assert_eq!(String::from_utf8_lossy(&none.stdout), "There are no dead letters.\n");
     vitrine.stop();
 }

@@ -149,6 +149,9 @@ suite! { $
         what_may_have_been_told_is_told_again_and_marked,
         a_sink_waits_for_no_other,
         a_dead_letter_is_kept_until_it_is_taken_away,
+        a_claim_holds_at_most_eight_mebibytes_or_one_event,
+        dead_letters_come_in_pages_of_bounded_bytes,
+        an_image_with_thousands_of_members_can_be_deleted,
         only_old_events_that_nobody_waits_for_are_forgotten,
         events_of_many_at_once_tell_one_story,
     }

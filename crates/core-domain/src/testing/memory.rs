@@ -10,7 +10,7 @@ use std::{
 use self::events::Events;
 use crate::{
     error::{Conflict, Error, Result},
-    event::{Cause, Change, Deed, Event, Reason},
+    event::{Attribute, Cause, Change, Deed, Event, Reason},
     image::{Image, ImageAccess, ImageId},
     limits::PAGE_BYTES,
     listing::Listing,
@@ -180,12 +180,11 @@ struct MemoryTx<'a> {
 }
 
 impl MemoryTx<'_> {
-    fn note_image(&mut self, deed: Deed, image: &Image) {
-        self.changes.push((image.clone(), None, Change::Image { deed, image: Box::new(image.clone()) }));
+    fn note_image(&mut self, deed: Deed, changed: BTreeSet<Attribute>, image: &Image) {
+        let snapshot = self.held.events.has_sinks().then(|| Box::new(image.clone()));
+        self.changes.push((image.clone(), None, Change::Image { deed, changed, image: snapshot }));
     }
-}
 
-impl MemoryTx<'_> {
     fn end_all(&mut self, image: &Image, reason: Option<Reason>) {
         let rows = self.changed.members.values().filter(|row| row.image == self.image);
         let mut ended: Vec<Member> = rows.cloned().collect();
@@ -208,20 +207,21 @@ impl Tx for MemoryTx<'_> {
             return Err(Error::Conflict(Conflict::Image(image.id)));
         }
         self.changed.images.insert(image.id, image.clone());
-        self.note_image(Deed::Create, image);
+        self.note_image(Deed::Create, BTreeSet::new(), image);
         Ok(())
     }
 
     fn update_image(&mut self, image: &Image) -> Result<()> {
-        self.changed.images.insert(image.id, image.clone());
-        self.note_image(Deed::Update, image);
+        let before = self.changed.images.insert(image.id, image.clone());
+        let changed = before.map(|before| Attribute::changed(&before, image)).unwrap_or_default();
+        self.note_image(Deed::Update, changed, image);
         Ok(())
     }
 
     fn delete_image(&mut self) -> Result<()> {
         let Some(image) = self.changed.images.remove(&self.image) else { return Ok(()) };
         self.end_all(&image, None);
-        self.note_image(Deed::Delete, &image);
+        self.note_image(Deed::Delete, BTreeSet::new(), &image);
         Ok(())
     }
 

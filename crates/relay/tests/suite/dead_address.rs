@@ -16,8 +16,10 @@ use core_domain::{
         memory::MemoryStore,
     },
 };
-use relay::{Pace, Relay, Secret, Sink as _, Webhook};
+use relay::{Pace, Relay, Sink as _, Webhook};
 use testbed::{Webhooks, patience};
+
+use crate::some_events::{SECRET, signing_keys};
 
 /// What all relays of this program log.
 #[derive(Clone, Default)]
@@ -68,8 +70,8 @@ fn a_dead_addresses_backlog_is_worked_off_and_said_once_and_what_is_young_waits(
     let store = Arc::new(MemoryStore::default());
     let receiver = Webhooks::new();
     receiver.answer(503);
-    let secret = Secret::new("a secret of the receiver's");
-    let sink = Webhook::new(&receiver.url(), &secret, Duration::from_secs(1)).unwrap();
+    let keys = signing_keys(&[SECRET]);
+    let sink = Webhook::new("dead", &receiver.url(), keys, Duration::from_secs(1)).unwrap();
     let name = sink.name().to_owned();
     let outbox: Arc<dyn Outbox> = Arc::clone(&store) as _;
     let pace = Pace {

@@ -3,22 +3,29 @@
 use std::{
     fs,
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use chrono::{DateTime, Utc};
 use core_domain::{
+    Result,
     image::ImageId,
-    outbox::Outbox,
+    outbox::{Backlog, Claim, DeadLetter, Lease, Outbox},
     store::Store as _,
     testing::{
         builders::{an_image, cause},
         memory::MemoryStore,
     },
 };
-use relay::{Audit, Pace, Relay, Secret, Sink, Webhook};
+use relay::{Audit, Pace, Relay, Sink, Webhook};
 use serde_json::Value;
 use testbed::{Webhooks, patience};
+
+use crate::some_events::{SECRET, signing_keys};
 
 /// Events of the builders are from the beginning of 2026.
 const YEARS: Duration = Duration::from_secs(50 * 365 * 86_400);
@@ -43,7 +50,8 @@ fn fleeting() -> Pace {
 }
 
 fn webhook(receiver: &Webhooks) -> Box<dyn Sink> {
-    Box::new(Webhook::new(&receiver.url(), &Secret::new("a secret of the receiver's"), YEARS).unwrap())
+    let port = receiver.url().chars().filter(char::is_ascii_digit).collect::<String>();
+    Box::new(Webhook::new(&port, &receiver.url(), signing_keys(&[SECRET]), YEARS).unwrap())
 }
 
 fn audit(path: &Path) -> Box<dyn Sink> {
@@ -145,7 +153,7 @@ fn what_was_claimed_by_one_who_is_gone_is_told_marked() {
     let sink = webhook(&receiver);
     let lease = store.lease(sink.name(), "gone", Duration::from_secs(3)).unwrap().unwrap();
     make(&store, 3);
-    assert_eq!(store.claim(&lease, 2).unwrap().unwrap().len(), 2);
+    assert_eq!(store.claim(&lease, 2).unwrap().unwrap().deliveries.len(), 2);
     let relay = started_at(watchful(), &store, "next", vec![sink]);
     until("the calls", || receiver.taken().len() == 3);
     let marks: Vec<_> =
@@ -185,4 +193,68 @@ fn a_sink_that_is_away_for_long_is_left_to_another_who_may_reach_it() {
     let second = started_at(fleeting(), &store, "second", vec![audit(&reachable)]);
     until("the log", || fs::read_to_string(&reachable).is_ok_and(|text| text.lines().count() == 3));
     [first, second].into_iter().for_each(|relay| relay.end(Duration::from_secs(30)));
+}
+
+/// A store that counts how often it is asked how much waits.
+#[derive(Default)]
+struct Counting {
+    store: MemoryStore,
+    asked: AtomicUsize,
+}
+
+impl Outbox for Counting {
+    fn lease(&self, sink: &str, holder: &str, life: Duration) -> Result<Option<Lease>> {
+        self.store.lease(sink, holder, life)
+    }
+
+    fn release(&self, lease: &Lease) -> Result<()> {
+        self.store.release(lease)
+    }
+
+    fn claim(&self, lease: &Lease, most: usize) -> Result<Option<Claim>> {
+        self.store.claim(lease, most)
+    }
+
+    fn settle(&self, lease: &Lease, place: i64) -> Result<bool> {
+        self.store.settle(lease, place)
+    }
+
+    fn bury(&self, lease: &Lease, place: i64, why: &str) -> Result<bool> {
+        self.store.bury(lease, place, why)
+    }
+
+    fn dead_letters(&self, sink: &str, number: i64, most: usize) -> Result<Vec<DeadLetter>> {
+        self.store.dead_letters(sink, number, most)
+    }
+
+    fn exhume(&self, sink: &str, number: i64) -> Result<bool> {
+        self.store.exhume(sink, number)
+    }
+
+    fn backlog(&self, sink: &str) -> Result<Backlog> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        self.store.backlog(sink)
+    }
+
+    fn forget(&self, before: DateTime<Utc>, sinks: &[&str], most: usize) -> Result<usize> {
+        self.store.forget(before, sinks, most)
+    }
+}
+
+#[test]
+fn the_size_of_the_backlog_is_asked_for_metrics_and_never_to_deliver() {
+    let counting = Arc::new(Counting::default());
+    let receiver = Webhooks::new();
+    let sink = webhook(&receiver);
+    // The sink is known, so that all of this is for it.
+    let lease = counting.store.lease(sink.name(), "gone", Duration::ZERO).unwrap().unwrap();
+    make(&counting.store, 30);
+    counting.store.release(&lease).unwrap();
+    let outbox: Arc<dyn Outbox> = Arc::clone(&counting) as _;
+    let relay = Relay::start(&outbox, vec![sink], "one", quick()).unwrap();
+    until("the calls", || receiver.taken().len() == 30);
+    assert_eq!(counting.asked.load(Ordering::SeqCst), 0);
+    assert_eq!(relay.figures().len(), 1);
+    assert_eq!(counting.asked.load(Ordering::SeqCst), 1);
+    relay.end(Duration::from_secs(30));
 }

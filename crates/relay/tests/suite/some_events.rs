@@ -1,15 +1,27 @@
 //! Events of every kind.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeZone as _, Utc};
 use core_domain::{
-    event::{Cause, Change, Deed, Event, Reason},
+    event::{Attribute, Cause, Change, Deed, Event, Reason},
     image::{Image, Visibility},
     member::MemberStatus,
     outbox::Delivery,
     project::UserId,
     testing::builders::{an_image, project},
 };
+use relay::{Secret, SigningKey};
 use uuid::Uuid;
+
+/// What a receiver's calls are signed with.
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// Another receiver's.
+pub(crate) const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+pub(crate) fn signing_keys(secrets: &[&str]) -> Vec<SigningKey> {
+    secrets.iter().map(|secret| SigningKey::parse(&Secret::new(*secret)).unwrap()).collect()
+}
 
 /// A moment with microseconds.
 pub(crate) fn moment() -> DateTime<Utc> {
@@ -50,7 +62,10 @@ pub(crate) fn of_member(deed: Deed, old: Option<MemberStatus>, new: Option<Membe
 /// One of each kind, in an order in which they may happen.
 pub(crate) fn one_of_each() -> Vec<Delivery> {
     let image = image();
-    let record = |deed| Change::Image { deed, image: Box::new(image.clone()) };
+    let record = |deed| {
+        let changed = if deed == Deed::Update { [Attribute::Tags].into() } else { BTreeSet::new() };
+        Change::Image { deed, changed, image: Some(Box::new(image.clone())) }
+    };
     let (pending, accepted) = (Some(MemberStatus::Pending), Some(MemberStatus::Accepted));
     let changes = [
         record(Deed::Create),

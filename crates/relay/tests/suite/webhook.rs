@@ -3,13 +3,17 @@
 use std::{process::Command, time::Duration};
 
 use chrono::Utc;
-use relay::{Failure, Secret, Sink as _, Time, Told, Webhook};
+use core_domain::event::Change;
+use relay::{Failure, Sink as _, Time, Told, Webhook};
 use serde_json::json;
-use testbed::Webhooks;
+use testbed::{
+    Webhooks,
+    python::{Python, run},
+    webhooks::Told as Call,
+};
 
-use crate::some_events::one_of_each;
+use crate::some_events::{OTHER_SECRET, SECRET, one_of_each, signing_keys};
 
-const SECRET: &str = "a secret of the receiver's";
 /// Longer ago than the moment of the events, whenever this runs.
 const AGES: Duration = Duration::from_secs(50 * 365 * 86_400);
 
@@ -17,8 +21,12 @@ fn time() -> Time {
     Time::of_one_try(Duration::from_secs(5))
 }
 
+fn signed_with(receiver: &Webhooks, secrets: &[&str], patience: Duration) -> Webhook {
+    Webhook::new("receiver", &receiver.url(), signing_keys(secrets), patience).unwrap()
+}
+
 fn sink(receiver: &Webhooks, patience: Duration) -> Webhook {
-    Webhook::new(&receiver.url(), &Secret::new(SECRET), patience).unwrap()
+    signed_with(receiver, &[SECRET], patience)
 }
 
 #[test]
@@ -32,7 +40,7 @@ fn each_event_is_one_signed_call_in_order() {
     assert_eq!(kinds, expected);
     let share = &calls[2];
     let event = &deliveries[2].event;
-    assert_eq!(share.headers["x-vitrine-event-id"], event.id.to_string());
+    assert_eq!(share.headers["webhook-id"], event.id.to_string());
     assert_eq!(share.headers["x-vitrine-attempt"], "1");
     assert!(!share.headers.contains_key("x-vitrine-redelivered"));
     assert_eq!(
@@ -56,6 +64,22 @@ fn each_event_is_one_signed_call_in_order() {
     );
     assert_eq!(calls[0].json()["record"]["visibility"], "shared");
     assert_eq!(calls[4].json()["reason"], "reshared");
+    assert_eq!((&calls[0].json()["changed"], &calls[1].json()["changed"]), (&json!([]), &json!(["tags"])));
+}
+
+#[test]
+fn an_image_without_its_record_is_told_with_what_is_known() {
+    let receiver = Webhooks::new();
+    let mut deliveries = one_of_each();
+    let Change::Image { image, .. } = &mut deliveries[1].event.change else { panic!("an image's update") };
+    *image = None;
+    assert_eq!(sink(&receiver, AGES).tell(&deliveries[1..2], time()), Told::all(1));
+    let told = receiver.calls()[0].json();
+    assert_eq!(
+        (&told["type"], &told["record"], &told["changed"]),
+        (&json!("image.update"), &json!(null), &json!(["tags"]))
+    );
+    assert_eq!(told["image"]["name"], "Ubuntu «24.04»");
 }
 
 /// The verifier of docs/events.md, as it stands there.
@@ -65,31 +89,73 @@ fn verifier() -> String {
     rest.split_once("```").expect("its end").0.to_owned()
 }
 
-fn verifies(secret: &str, timestamp: &str, signature: &str, body: &str) -> bool {
+/// What the documented verifier says of a call with these headers.
+fn verifies(secret: &str, call: &Call, [timestamp, signatures]: [&str; 2], body: &str) -> bool {
     let program = format!(
-        "{}\nimport sys\nsecret, timestamp, signature, body = (argument.encode() for argument in sys.argv[1:])\n\
-         sys.exit(0 if is_from_vitrine(secret, timestamp, signature, body) else 1)",
+        "{}\nimport sys\narguments = (argument.encode() for argument in sys.argv[1:])\n\
+         sys.exit(0 if is_from_vitrine(*arguments) else 1)",
         verifier()
     );
     let mut python = Command::new("python3");
-    python.args(["-I", "-c", &program, secret, timestamp, signature, body]);
+    python.args(["-I", "-c", &program, secret, &call.headers["webhook-id"], timestamp, signatures, body]);
     let status = python.status().expect("python3").code();
     assert!(matches!(status, Some(0 | 1)), "{status:?}");
     status == Some(0)
 }
 
+fn signed(call: &Call) -> [&str; 2] {
+    [&call.headers["webhook-timestamp"], &call.headers["webhook-signature"]]
+}
+
+/// One call of a sink with these secrets.
+fn call_signed_with(secrets: &[&str]) -> Call {
+    let receiver = Webhooks::new();
+    assert_eq!(signed_with(&receiver, secrets, AGES).tell(&one_of_each()[..1], time()), Told::all(1));
+    receiver.calls().remove(0)
+}
+
 #[test]
 fn the_documented_verifier_tells_good_signatures_from_bad_ones() {
-    let receiver = Webhooks::new();
-    sink(&receiver, AGES).tell(&one_of_each()[..1], time());
-    let call = receiver.calls().remove(0);
-    let (time, signature) = (&call.headers["x-vitrine-timestamp"], &call.headers["x-vitrine-signature"]);
-    assert!(verifies(SECRET, time, signature, &call.body));
-    assert!(!verifies("another secret, as long", time, signature, &call.body));
-    assert!(!verifies(SECRET, time, signature, &call.body.replace("create", "delete")));
-    assert!(!verifies(SECRET, time, "sha256=00", &call.body));
+    let call = call_signed_with(&[SECRET]);
+    let [time, signature] = signed(&call);
+    assert!(verifies(SECRET, &call, [time, signature], &call.body));
+    assert!(!verifies(OTHER_SECRET, &call, [time, signature], &call.body));
+    assert!(!verifies(SECRET, &call, [time, signature], &call.body.replace("create", "delete")));
+    assert!(!verifies(SECRET, &call, [time, "v1,AAAA"], &call.body));
     let long_ago = (Utc::now().timestamp() - 3600).to_string();
-    assert!(!verifies(SECRET, &long_ago, signature, &call.body));
+    assert!(!verifies(SECRET, &call, [&long_ago, signature], &call.body));
+}
+
+/// Whether the reference library, from PyPI, takes a call.
+fn library_accepts(secret: &str, call: &Call) -> bool {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("call.json");
+    let told = json!({"secret": secret, "headers": call.headers, "body": call.body});
+    std::fs::write(&path, told.to_string()).unwrap();
+    let mut python = Python::environment().command("python", directory.path());
+    let said = run(python.arg("-I").arg(Python::script("webhook_verifier.py")).arg(&path));
+    match said.trim() {
+        "accepted" => true,
+        "refused" => false,
+        said => panic!("{said}"),
+    }
+}
+
+#[test]
+fn one_receivers_secret_verifies_no_call_to_another() {
+    let (ours, theirs) = (call_signed_with(&[SECRET]), call_signed_with(&[OTHER_SECRET]));
+    assert!(library_accepts(SECRET, &ours) && library_accepts(OTHER_SECRET, &theirs));
+    assert!(!library_accepts(SECRET, &theirs) && !library_accepts(OTHER_SECRET, &ours));
+}
+
+#[test]
+fn during_a_rotation_the_old_and_the_new_secret_verify() {
+    let call = call_signed_with(&[OTHER_SECRET, SECRET]);
+    assert!(library_accepts(SECRET, &call) && library_accepts(OTHER_SECRET, &call));
+    assert_eq!(call.headers["webhook-signature"].split(' ').count(), 2);
+    for secret in [SECRET, OTHER_SECRET] {
+        assert!(verifies(secret, &call, signed(&call), &call.body));
+    }
 }
 
 #[test]
@@ -196,13 +262,13 @@ fn one_that_does_not_answer_is_given_up_in_time_and_its_address_is_not_repeated(
 }
 
 #[test]
-fn a_name_is_of_the_address_without_what_is_secret_in_it() {
-    let name = |url| Webhook::new(url, &Secret::new(SECRET), AGES).unwrap().name().to_owned();
-    let one = name("https://hooks.example.org/images?key=hunter2");
-    assert!(one.starts_with("webhook:hooks.example.org:") && !one.contains("hunter2"), "{one}");
-    assert_eq!(one, name("https://hooks.example.org/images?key=hunter2"));
-    assert_ne!(one, name("https://hooks.example.org/images?key=hunter3"));
-    for (url, secret) in [("ftp://host/", SECRET), ("hooks", SECRET), ("https://host/", "short")] {
-        assert!(Webhook::new(url, &Secret::new(secret), AGES).is_err(), "{url}");
+fn a_sink_has_the_name_it_was_given_and_shows_nothing_else() {
+    let url = "https://hooks.example.org/images?key=hunter2";
+    let webhook = Webhook::new("cmdb", url, signing_keys(&[SECRET]), AGES).unwrap();
+    assert_eq!(webhook.name(), "webhook:cmdb");
+    let shown = format!("{webhook:?} {:?}", signing_keys(&[SECRET]));
+    assert!(!shown.contains("hunter2") && !shown.contains("MfKQ"), "{shown}");
+    for url in ["ftp://host/", "hooks", ""] {
+        assert!(Webhook::new("cmdb", url, signing_keys(&[SECRET]), AGES).is_err(), "{url}");
     }
 }

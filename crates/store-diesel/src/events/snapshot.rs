@@ -1,9 +1,11 @@
-//! An image's record as an event keeps it: JSON, whose keys are never renamed, only added to with a default.
+//! An image's record, and the names of its attributes, as an event keeps them: JSON, whose keys are never renamed, only added
+//! to with a default.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::DateTime;
 use core_domain::{
+    event::Attribute,
     image::{Image, ImageId},
     project::ProjectId,
 };
@@ -74,4 +76,15 @@ pub(super) fn image(text: &str) -> Result<Image, Fault> {
         tags: snapshot.tags,
         properties: snapshot.properties,
     })
+}
+
+/// The names of attributes, as a JSON array.
+pub(super) fn names(attributes: &BTreeSet<Attribute>) -> Result<String, Fault> {
+    let names: Vec<&str> = attributes.iter().map(|attribute| attribute.as_str()).collect();
+    serde_json::to_string(&names).map_err(|error| Fault::Ours(error.into()))
+}
+
+pub(super) fn attributes(names: &str) -> Result<BTreeSet<Attribute>, Fault> {
+    let names: Vec<String> = serde_json::from_str(names).map_err(|error| Fault::Ours(error.into()))?;
+    names.iter().map(|name| read(name.parse())).collect()
 }

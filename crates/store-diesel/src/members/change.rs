@@ -50,7 +50,7 @@ pub(crate) fn set_status(
         })?;
         let (old, new) = (Some(before.status), Some(change.status));
         let deed = MemberDeed { deed: Deed::Update, member: &member, old, new };
-        events::keep_of_members(connection, change.cause, &image, &[deed])?;
+        events::keep_of_member(connection, change.cause, &image, &deed)?;
         Ok(Some(member))
     })
 }
@@ -73,7 +73,7 @@ pub(crate) fn delete(
             diesel::delete(image_members::table.find((Key(image.id.uuid()), project.as_str()))).execute(any)
         })?;
         let deed = MemberDeed { deed: Deed::Delete, member: &member, old: Some(member.status), new: None };
-        events::keep_of_members(connection, cause, &image, &[deed])?;
+        events::keep_of_member(connection, cause, &image, &deed)?;
         Ok(true)
     })
 }
@@ -112,7 +112,7 @@ pub(crate) fn insert(
             .execute(any)
     })?;
     let deed = MemberDeed { deed: Deed::Create, member, old: None, new: Some(member.status) };
-    events::keep_of_members(connection, cause, image, &[deed]).map_err(Fault::of_own_key)
+    events::keep_of_member(connection, cause, image, &deed).map_err(Fault::of_own_key)
 }
 
 /// The image, if it still is what was seen, and the membership.

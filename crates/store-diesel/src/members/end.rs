@@ -20,15 +20,15 @@ use crate::{
     schema::{Id, Key, image_members},
 };
 
-/// [`core_domain::store::Tx::end_members`]; the transaction around this holds the image. A membership that is changed or
+/// [`core_domain::store::Tx::end_members`], or the deletion of the image: then there is no reason. The transaction around this holds the image. A membership that is changed or
 /// removed meanwhile is waited for, and its event says what it was last.
 pub(crate) fn end_all(
     connection: &mut Connection,
     image: &Image,
     cause: &Cause,
-    reason: Reason,
+    reason: Option<Reason>,
 ) -> Result<(), Fault> {
-    connection.run(|any| {
+    let ended = connection.run(|any| {
         let is_postgres = matches!(any, AnyConnection::Postgres(_));
         let key = Key(image.id.uuid());
         let end = End {
@@ -39,7 +39,7 @@ pub(crate) fn end_all(
             project: cause.project.as_ref().map(ProjectId::as_str),
             name: image.name.as_deref(),
             owner: image.owner.as_ref().map(ProjectId::as_str),
-            reason,
+            reason: reason.map(Reason::as_str),
         };
         end.execute(any)?;
         if !is_postgres {
@@ -47,7 +47,8 @@ pub(crate) fn end_all(
             diesel::delete(image_members::table.filter(image_members::image_id.eq(key))).execute(any)?;
         }
         Ok(())
-    })
+    });
+    ended.map_err(Fault::of_own_key)
 }
 
 /// The events and, in Postgres, the end of what they are about.
@@ -59,7 +60,7 @@ struct End<'a> {
     project: Option<&'a str>,
     name: Option<&'a str>,
     owner: Option<&'a str>,
-    reason: Reason,
+    reason: Option<&'static str>,
 }
 
 /// A random UUID of version 4, as Postgres makes one by default.
@@ -77,16 +78,16 @@ impl QueryFragment<MultiBackend> for End<'_> {
         }
         out.push_sql(
             "INSERT INTO events (id, image_id, member_id, old_status, member_created_at, deed, at, user_id, request_id, \
-             reason, project_id, image_name, owner) SELECT ",
+             project_id, image_name, owner, reason) SELECT ",
         );
         out.push_sql(if self.is_postgres { "gen_random_uuid()" } else { SQLITE_ID });
         out.push_sql(", image_id, member_id, status, created_at, 'delete', ");
         out.push_bind_param::<Timestamp, _>(&self.at)?;
-        for text in [self.cause.user.as_str(), &self.cause.request, self.reason.as_str()] {
+        for text in [self.cause.user.as_str(), &self.cause.request] {
             out.push_sql(", ");
             out.push_bind_param::<Text, _>(text)?;
         }
-        for text in [&self.project, &self.name, &self.owner] {
+        for text in [&self.project, &self.name, &self.owner, &self.reason] {
             out.push_sql(", ");
             out.push_bind_param::<Nullable<Text>, _>(text)?;
         }

@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Holds the order until the transaction ends: the last place that was given, and the first number that gets one.
-pub(super) fn hold(connection: &mut Connection) -> Result<(i64, Option<i64>), Fault> {
+fn hold(connection: &mut Connection) -> Result<(i64, Option<i64>), Fault> {
     let order = event_order::table.select((event_order::last_place, event_order::first_number));
     connection.run(|any| match any {
         AnyConnection::Postgres(postgres) => order.for_update().get_result(postgres),
@@ -18,41 +18,45 @@ pub(super) fn hold(connection: &mut Connection) -> Result<(i64, Option<i64>), Fa
     })
 }
 
-/// How many get their places in one statement: few enough that nobody waits for long, many enough for any load.
-const MOST: i64 = 4096;
+/// How many get their places in one transaction: few enough that no lease ends meanwhile, many enough for any load.
+pub(super) const MOST: i64 = 4096;
 
-/// Gives places to those that have none; answers the last that was given.
-pub(super) fn give(connection: &mut Connection) -> Result<i64, Fault> {
-    let (mut last, first) = hold(connection)?;
-    let Some(first) = first else { return Ok(last) };
-    loop {
-        let given = give_after(connection, last, first)?;
-        last += given;
-        if given < MOST {
-            return Ok(last);
-        }
-    }
+/// What one step of giving places came to.
+pub(super) struct Given {
+    /// The last place that was given, ever.
+    pub(super) last: i64,
+    /// Whether there may be more events without one.
+    pub(super) more: bool,
 }
 
-/// Gives places to a few, so that nobody is kept waiting by many; whether there may be more.
-pub(super) fn give_to_some(connection: &mut Connection) -> Result<bool, Fault> {
+/// Gives places to the next events that have none, [`MOST`] at most.
+pub(super) fn give(connection: &mut Connection) -> Result<Given, Fault> {
     let (last, first) = hold(connection)?;
-    let Some(first) = first else { return Ok(false) };
-    Ok(give_after(connection, last, first)? == MOST)
+    let Some(first) = first else { return Ok(Given { last, more: false }) };
+    let given = give_after(connection, last, first)?;
+    Ok(Given { last: last + given, more: given == MOST })
 }
 
 /// Gives places to the next, [`MOST`] at most, behind the last place that was given; answers how many.
 fn give_after(connection: &mut Connection, last: i64, first: i64) -> Result<i64, Fault> {
-    let statement = format!(
-        "UPDATE events SET place = {last} + waiting.nth FROM (\
-             SELECT number AS waiting_number, row_number() OVER (ORDER BY number) AS nth FROM (\
-                 SELECT number FROM events WHERE place IS NULL AND number >= {first} \
-                 ORDER BY number LIMIT {MOST}) AS first_ones) AS waiting \
-         WHERE events.number = waiting.waiting_number"
+    let next = format!(
+        "SELECT number FROM events WHERE place IS NULL AND number >= {first} ORDER BY number LIMIT {MOST}"
     );
     let given = connection.run(|any| match any {
-        AnyConnection::Postgres(postgres) => sql_query(statement).execute(postgres),
-        AnyConnection::Sqlite(sqlite) => sql_query(statement).execute(sqlite),
+        // An array, so that no join may read the whole table. It is in order: the bucket of a number is its index.
+        AnyConnection::Postgres(postgres) => sql_query(format!(
+            "WITH waiting AS (SELECT ARRAY({next}) AS numbers) \
+             UPDATE events SET place = {last} + width_bucket(number, (SELECT numbers FROM waiting)) \
+             WHERE number = ANY ((SELECT numbers FROM waiting)::bigint[])"
+        ))
+        .execute(postgres),
+        AnyConnection::Sqlite(sqlite) => sql_query(format!(
+            "UPDATE events SET place = {last} + waiting.nth FROM (\
+                 SELECT number AS waiting_number, row_number() OVER (ORDER BY number) AS nth \
+                 FROM ({next}) AS first_ones) AS waiting \
+             WHERE events.number = waiting.waiting_number"
+        ))
+        .execute(sqlite),
     })?;
     let given = i64::try_from(given).unwrap_or(0);
     if given > 0 {
@@ -63,8 +67,15 @@ fn give_after(connection: &mut Connection, last: i64, first: i64) -> Result<i64,
     Ok(given)
 }
 
-/// How many events there are after this place, and the time of the first.
-pub(super) fn after(connection: &mut Connection, place: i64) -> Result<(i64, Option<NaiveDateTime>), Fault> {
+/// Events that wait, for metrics.
+pub(super) struct Waiting {
+    pub(super) events: i64,
+    /// The time of the first.
+    pub(super) oldest: Option<NaiveDateTime>,
+}
+
+/// The events after this place. Places have no gaps.
+pub(super) fn after(connection: &mut Connection, place: i64) -> Result<Waiting, Fault> {
     let last: i64 =
         connection.run(|any| event_order::table.select(event_order::last_place).get_result(any))?;
     let oldest = connection.run(|any| {
@@ -75,7 +86,32 @@ pub(super) fn after(connection: &mut Connection, place: i64) -> Result<(i64, Opt
             .first(any)
             .optional()
     })?;
-    Ok((last.saturating_sub(place), oldest))
+    Ok(Waiting { events: last.saturating_sub(place), oldest })
+}
+
+/// Events without a place are counted up to here. More are estimated by their numbers, which may be missing.
+const COUNTED: i64 = 1000;
+
+/// The events that have no place yet.
+pub(super) fn unplaced(connection: &mut Connection) -> Result<Waiting, Fault> {
+    let waiting = || {
+        let first = event_order::table.select(event_order::first_number).single_value();
+        events::table.filter(events::place.is_null()).filter(events::number.nullable().ge(first))
+    };
+    let oldest: Option<(i64, NaiveDateTime)> = connection.run(|any| {
+        waiting().order_by(events::number).select((events::number, events::at)).first(any).optional()
+    })?;
+    let Some((first, at)) = oldest else { return Ok(Waiting { events: 0, oldest: None }) };
+    let counted: Vec<i64> = connection
+        .run(|any| waiting().order_by(events::number).limit(COUNTED).select(events::number).load(any))?;
+    let mut events = super::limit(counted.len());
+    if events == COUNTED {
+        let last: Option<i64> = connection.run(|any| {
+            waiting().order_by(events::number.desc()).select(events::number).first(any).optional()
+        })?;
+        events = last.map_or(events, |last| (last - first).saturating_add(1).max(events));
+    }
+    Ok(Waiting { events, oldest: Some(at) })
 }
 
 /// Up to where all of some sinks were told.

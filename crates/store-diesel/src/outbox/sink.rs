@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use chrono::NaiveDateTime;
 use core_domain::outbox::Lease;
 use diesel::{
     dsl::{case_when, exists, sql},
@@ -10,9 +9,9 @@ use diesel::{
     sql_types::Double,
 };
 
-use super::{now, place};
+use super::place;
 use crate::{
-    connection::{AnyConnection, Connection},
+    connection::{AnyConnection, Connection, now},
     error::Fault,
     schema::{event_order, event_sinks, events},
 };
@@ -21,35 +20,49 @@ pub(super) fn is_known(connection: &mut Connection, name: &str) -> Result<bool, 
     connection.run(|any| diesel::select(exists(event_sinks::table.find(name))).get_result(any))
 }
 
-/// A sink that nobody leased before: told of what has no place yet, and of nothing that has one. For the first sink of all,
+/// How many steps [`begin`] takes at most in one call.
+const STEPS: usize = 16;
+
+/// A sink that was never leased before: told of what has no place yet, and of nothing that has one. For the first sink of all,
 /// what can be seen gets places here, the whole history, however old: a number would be no bound, as a change under way
-/// may have a smaller one than another that was committed.
-pub(super) fn begin(connection: &mut Connection, name: &str) -> Result<(), Fault> {
+/// may have a smaller one than another that was committed. In steps of a transaction each; `false`: there is more to do.
+pub(super) fn begin(connection: &mut Connection, name: &str) -> Result<bool, Fault> {
     connection.run(|any| {
         diesel::update(event_order::table.filter(event_order::first_number.is_null()))
             .set(event_order::first_number.eq(Some(0_i64)))
             .execute(any)
     })?;
-    while connection.transaction(place::give_to_some)? {}
-    connection.transaction(|connection| {
-        let last = place::give(connection)?;
-        if is_known(connection, name)? {
-            return Ok(());
+    for _ in 0..STEPS {
+        if connection.transaction(|connection| begin_or_go_on(connection, name))? {
+            return Ok(true);
         }
-        connection.run(|any| {
-            diesel::insert_into(event_sinks::table)
-                .values((
-                    event_sinks::name.eq(name),
-                    event_sinks::holder.eq(""),
-                    event_sinks::fence.eq(0),
-                    event_sinks::leased_until.eq(0.0),
-                    event_sinks::settled.eq(last),
-                    event_sinks::claimed.eq(last),
-                ))
-                .execute(any)
-                .map(drop)
-        })
-    })
+    }
+    Ok(false)
+}
+
+/// Gives places to some and, if these were the last, begins.
+fn begin_or_go_on(connection: &mut Connection, name: &str) -> Result<bool, Fault> {
+    let place::Given { last, more } = place::give(connection)?;
+    if more {
+        return Ok(false);
+    }
+    if is_known(connection, name)? {
+        return Ok(true);
+    }
+    connection.run(|any| {
+        let now = now(any);
+        diesel::insert_into(event_sinks::table)
+            .values((
+                event_sinks::name.eq(name),
+                event_sinks::holder.eq(""),
+                event_sinks::fence.eq(0),
+                event_sinks::leased_until.eq(sql::<Double>(now)),
+                event_sinks::settled.eq(last),
+                event_sinks::claimed.eq(last),
+            ))
+            .execute(any)
+    })?;
+    Ok(true)
 }
 
 /// Takes or renews the lease: its fence, unless another has it.
@@ -80,15 +93,24 @@ pub(super) fn lease(
 
 pub(super) fn release(connection: &mut Connection, lease: &Lease) -> Result<(), Fault> {
     connection.run(|any| {
+        let now = now(any);
         diesel::update(event_sinks::table.find(&lease.sink).filter(event_sinks::fence.eq(lease.fence)))
-            .set(event_sinks::leased_until.eq(0.0))
+            .set(event_sinks::leased_until.eq(sql::<Double>(now)))
             .execute(any)
             .map(drop)
     })
 }
 
-/// Whether there may be something to claim; `None`: the lease has ended. One statement: it is asked all the time.
-pub(super) fn look(connection: &mut Connection, lease: &Lease) -> Result<Option<bool>, Fault> {
+/// What there may be to claim.
+pub(super) struct Waiting {
+    /// So many events with a place.
+    pub(super) placed: i64,
+    /// Whether there are events without one.
+    pub(super) unplaced: bool,
+}
+
+/// What there may be to claim; `None`: the lease has ended. One statement: it is asked all the time.
+pub(super) fn look(connection: &mut Connection, lease: &Lease) -> Result<Option<Waiting>, Fault> {
     let found: Option<(i64, Option<i64>, bool)> = connection.run(|any| {
         let now = now(any);
         let first = event_order::table.select(event_order::first_number).single_value();
@@ -106,7 +128,10 @@ pub(super) fn look(connection: &mut Connection, lease: &Lease) -> Result<Option<
             .get_result(any)
             .optional()
     })?;
-    Ok(found.map(|(settled, last, unplaced)| unplaced || last.is_some_and(|last| last > settled)))
+    Ok(found.map(|(settled, last, unplaced)| Waiting {
+        placed: last.map_or(0, |last| last.saturating_sub(settled)),
+        unplaced,
+    }))
 }
 
 /// Holds the sink until the transaction ends: up to where it was told, and up to where it may have been. `None`: the lease
@@ -141,21 +166,8 @@ pub(super) fn settle(connection: &mut Connection, lease: &Lease, place: i64) -> 
     Ok(settled > 0)
 }
 
-/// How many events without a place wait, and the time of the oldest.
-type Unplaced = (i64, Option<NaiveDateTime>);
-
-/// Up to where a sink was told, and what waits for a place; `None`: nobody knows this sink.
-pub(super) fn waiting(connection: &mut Connection, name: &str) -> Result<Option<(i64, Unplaced)>, Fault> {
-    let settled: Option<i64> = connection
-        .run(|any| event_sinks::table.find(name).select(event_sinks::settled).get_result(any).optional())?;
-    let Some(settled) = settled else { return Ok(None) };
-    let unplaced = connection.run(|any| {
-        let first = event_order::table.select(event_order::first_number).single_value();
-        events::table
-            .filter(events::place.is_null())
-            .filter(events::number.nullable().ge(first))
-            .select((diesel::dsl::count_star(), diesel::dsl::min(events::at)))
-            .get_result(any)
-    })?;
-    Ok(Some((settled, unplaced)))
+/// Up to where a sink was told; `None`: there is no such sink.
+pub(super) fn settled(connection: &mut Connection, name: &str) -> Result<Option<i64>, Fault> {
+    connection
+        .run(|any| event_sinks::table.find(name).select(event_sinks::settled).get_result(any).optional())
 }

@@ -2,6 +2,7 @@
 //! are measured; the databases are asked for their plans.
 #![allow(clippy::expect_used, reason = "a panic is how a test reports")]
 
+mod backlog;
 mod bounded;
 mod kept;
 mod listings;

@@ -269,15 +269,7 @@ fn filled(database: &Database<'_>, images: u32) -> DieselStore {
         .replace("{guests}", &(images / 20).to_string());
     database.query(&catalogue);
     database.query("VACUUM ANALYZE");
-    for setting in [
-        "session_preload_libraries = 'auto_explain'",
-        "auto_explain.log_min_duration = 0",
-        "auto_explain.log_analyze = on",
-        "auto_explain.log_timing = off",
-        "auto_explain.log_format = json",
-    ] {
-        database.query(&format!("ALTER ROLE CURRENT_USER SET {setting}"));
-    }
+    explain_everything(&database);
     DieselStore::open(&config).expect("a store")
 }
 
@@ -331,8 +323,21 @@ fn at_ten_thousand_images_a_page_is_read_from_index_ranges() {
     catalogue.pages();
 }
 
+/// Has every plan written into the log, of sessions that are opened from now on.
+pub(crate) fn explain_everything(database: &Database<'_>) {
+    for setting in [
+        "session_preload_libraries = 'auto_explain'",
+        "auto_explain.log_min_duration = 0",
+        "auto_explain.log_analyze = on",
+        "auto_explain.log_timing = off",
+        "auto_explain.log_format = json",
+    ] {
+        database.query(&format!("ALTER ROLE CURRENT_USER SET {setting}"));
+    }
+}
+
 /// The plans of the store's statements in a piece of the log, each a document of its own on indented lines.
-fn plans(log: &str) -> Vec<Value> {
+pub(crate) fn plans(log: &str) -> Vec<Value> {
     let mut found = Vec::new();
     for entry in log.split("plan:\n").skip(1) {
         let lines: Vec<&str> = entry.lines().take_while(|line| line.starts_with('\t')).collect();
@@ -348,11 +353,14 @@ fn plans(log: &str) -> Vec<Value> {
 /// Whether the store asked this, and not the test itself.
 fn is_the_stores(statement: &str) -> bool {
     statement.starts_with("WITH asked")
-        || ["\"images\"", "\"events\""].iter().any(|table| statement.contains(table))
+        || statement.starts_with("WITH waiting")
+        || ["\"images\"", "\"events\"", "\"event_dead_letters\"", "\"event_order\""]
+            .iter()
+            .any(|table| statement.contains(table))
 }
 
 /// Every read of a table or an index in a plan.
-fn scan(node: &Value, into: &mut Vec<(String, u64)>) {
+pub(crate) fn scan(node: &Value, into: &mut Vec<(String, u64)>) {
     let number = |key: &str| node[key].as_u64().unwrap_or(0);
     let kind = node["Node Type"].as_str().unwrap_or("");
     let of = node["Relation Name"].as_str().or(node["Index Name"].as_str());

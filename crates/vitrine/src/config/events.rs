@@ -1,8 +1,8 @@
 //! `events.*`, and who is told of events, made from them.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
 
-use relay::{Audit, Pace, Queues, Rabbitmq, Secret, Sink, Webhook};
+use relay::{Audit, Pace, Queues, Rabbitmq, Secret, SigningKey, Sink, Webhook};
 
 use serde::{Deserialize, Serialize};
 
@@ -27,12 +27,8 @@ pub(crate) struct Events {
     pub(crate) rabbitmq_ca_file: PathBuf,
     /// Who tells, for those who are told; `image.` and the host's name if empty.
     pub(crate) publisher_id: String,
-    /// Addresses that are called, separated by spaces.
-    pub(crate) webhook_urls: value::Secret,
-    pub(crate) webhook_urls_file: PathBuf,
-    /// What calls are signed with.
-    pub(crate) webhook_secret: value::Secret,
-    pub(crate) webhook_secret_file: PathBuf,
+    /// Addresses that are called, each by a name of its own: `[events.webhooks.NAME]`.
+    pub(crate) webhooks: BTreeMap<String, WebhookKeys>,
     /// How old an event may be, in seconds, before it is given up.
     #[serde(deserialize_with = "number")]
     pub(crate) webhook_patience: u64,
@@ -44,6 +40,21 @@ pub(crate) struct Events {
     /// How long events are kept for histories; 0: for ever.
     #[serde(deserialize_with = "number")]
     pub(crate) keep_days: u32,
+}
+
+/// `events.webhooks.NAME.*`
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct WebhookKeys {
+    /// The address.
+    pub(crate) url: value::Secret,
+    pub(crate) url_file: PathBuf,
+    /// What calls are signed with: `whsec_` and Base64.
+    pub(crate) secret: value::Secret,
+    pub(crate) secret_file: PathBuf,
+    /// The secret before, while the receiver changes over; calls are signed with both.
+    pub(crate) previous_secret: value::Secret,
+    pub(crate) previous_secret_file: PathBuf,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
@@ -65,10 +76,7 @@ impl Default for Events {
             rabbitmq_queues: QueuesWord::Durable,
             rabbitmq_ca_file: PathBuf::new(),
             publisher_id: String::new(),
-            webhook_urls: value::Secret::default(),
-            webhook_urls_file: PathBuf::new(),
-            webhook_secret: value::Secret::default(),
-            webhook_secret_file: PathBuf::new(),
+            webhooks: BTreeMap::new(),
             webhook_patience: 4 * 3600,
             audit_log: String::new(),
             lease: 10,
@@ -76,6 +84,9 @@ impl Default for Events {
         }
     }
 }
+
+/// The longest name of a webhook.
+const LONGEST_NAME: usize = 64;
 
 /// The word for standard output.
 const OUTPUT: &str = "stdout";
@@ -146,21 +157,30 @@ impl Config {
     }
 
     fn webhooks(&self) -> Result<Vec<Webhook>, BadConfig> {
-        let keys = &self.events;
-        let patience = Duration::from_secs(keys.webhook_patience);
-        let mut urls: Vec<&str> = keys.webhook_urls.reveal().split_whitespace().collect();
-        let secret = Secret::new(keys.webhook_secret.reveal());
-        if !urls.is_empty() {
-            Webhook::check(&secret).map_err(|invalid| BadConfig::new("events.webhook_secret", invalid))?;
-        }
-        // One that is named twice is told once.
-        urls.sort_unstable();
-        urls.dedup();
-        let webhook = |url| Webhook::new(url, &secret, patience);
-        urls.into_iter()
-            .map(webhook)
-            .collect::<Result<_, _>>()
-            .map_err(|invalid| BadConfig::new("events.webhook_urls", invalid))
+        let patience = Duration::from_secs(self.events.webhook_patience);
+        let webhook = |(name, keys): (&String, &WebhookKeys)| {
+            let letters = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '_' | '-');
+            if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(letters) {
+                return Err(BadConfig::new(
+                    format!("events.webhooks.{}", name.escape_debug()),
+                    format!(
+                        "the name of a webhook must be at most {LONGEST_NAME} of the characters a-z, 0-9, _ and -"
+                    ),
+                ));
+            }
+            let key = |of: &str| format!("events.webhooks.{name}.{of}");
+            let signing = |of: &str, secret: &value::Secret| {
+                SigningKey::parse(&Secret::new(secret.reveal()))
+                    .map_err(|invalid| BadConfig::new(key(of), invalid))
+            };
+            let mut secrets = vec![signing("secret", &keys.secret)?];
+            if !keys.previous_secret.reveal().is_empty() {
+                secrets.push(signing("previous_secret", &keys.previous_secret)?);
+            }
+            Webhook::new(name, keys.url.reveal().trim(), secrets, patience)
+                .map_err(|invalid| BadConfig::new(key("url"), invalid))
+        };
+        self.events.webhooks.iter().map(webhook).collect()
     }
 
     fn audit(&self) -> Result<Option<Audit>, BadConfig> {
@@ -205,30 +225,62 @@ mod tests {
         Ok(sinks.iter().map(|sink| sink.name().to_owned()).collect())
     }
 
-    const SECRET: (&str, &str) = ("events.webhook_secret", "0123456789abcdef");
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const URL: (&str, &str) = ("events.webhooks.a.url", "https://hooks.example.org/x");
 
     #[test]
     fn nobody_is_told_unless_the_keys_say_so() {
         assert_eq!(sinks(&[]).unwrap(), [""; 0]);
-        assert_eq!(sinks(&[("events.rabbitmq_exchange", "other"), SECRET]).unwrap(), [""; 0]);
+        assert_eq!(sinks(&[("events.rabbitmq_exchange", "other")]).unwrap(), [""; 0]);
     }
 
     #[test]
-    fn each_address_is_a_sink_of_its_own() {
+    fn each_webhook_is_a_sink_of_its_own_name() {
         let told = sinks(&[
             ("events.rabbitmq_url", "amqp://guest:guest@localhost/%2f amqp://guest:guest@other/%2f"),
-            (
-                "events.webhook_urls",
-                "https://b.example.org/x  https://a.example.org/y https://a.example.org/y",
-            ),
-            SECRET,
+            ("events.webhooks.cmdb.url", "https://b.example.org/x"),
+            ("events.webhooks.cmdb.secret", SECRET),
+            ("events.webhooks.billing-2.url", "https://a.example.org/y"),
+            ("events.webhooks.billing-2.secret", SECRET),
             ("events.audit_log", "stdout"),
         ]);
-        let told = told.unwrap();
-        assert_eq!((told[0].as_str(), told[3].as_str(), told.len()), ("rabbitmq", "audit", 4));
-        assert!(
-            told[1].starts_with("webhook:a.example.org:") && told[2].starts_with("webhook:b.example.org:")
-        );
+        assert_eq!(told.unwrap(), ["rabbitmq", "webhook:billing-2", "webhook:cmdb", "audit"]);
+    }
+
+    #[test]
+    fn a_new_secret_or_address_makes_no_new_sink() {
+        let other = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+        let before = sinks(&[URL, ("events.webhooks.a.secret", SECRET)]).unwrap();
+        let after = sinks(&[
+            ("events.webhooks.a.url", "https://moved.example.org/"),
+            ("events.webhooks.a.secret", other),
+            ("events.webhooks.a.previous_secret", SECRET),
+        ]);
+        assert_eq!(after.unwrap(), before);
+    }
+
+    #[test]
+    fn webhooks_come_from_a_file_and_the_environment_and_secrets_from_files() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::write(path("secret"), format!("{SECRET}\n")).unwrap();
+        std::fs::write(path("url"), "https://hooks.example.org/x?key=hunter2\n").unwrap();
+        let quoted = |name: &str| path(name).display().to_string();
+        let file = format!("[events.webhooks.cmdb]\nurl_file = \"{}\"\n", quoted("url"));
+        std::fs::write(path("vitrine.toml"), file).unwrap();
+        let mut layers = Layers::default();
+        layers.file(&path("vitrine.toml")).unwrap();
+        let variables = [
+            ("VITRINE_EVENTS__WEBHOOKS__CMDB__SECRET_FILE", quoted("secret")),
+            ("VITRINE_EVENTS__WEBHOOKS__CMDB__PREVIOUS_SECRET", SECRET.to_owned()),
+        ];
+        layers.environment(variables.map(|(name, value)| (name.to_owned(), value)).into_iter()).unwrap();
+        let config = layers.config().unwrap();
+        assert_eq!(config.sinks().unwrap()[0].name(), "webhook:cmdb");
+        assert_eq!(config.events.webhooks["cmdb"].secret.reveal(), SECRET);
+        let shown = format!("{}{config:?}", layers.describe(&config));
+        assert!(shown.contains("events.webhooks.cmdb.secret = \"***\""), "{shown}");
+        assert!(!shown.contains("MfKQ") && !shown.contains("hunter2"), "{shown}");
     }
 
     #[test]
@@ -243,12 +295,33 @@ mod tests {
                 &[("events.rabbitmq_url", "amqp://hunter2/"), ("events.rabbitmq_ca_file", "/nowhere")],
                 "events.rabbitmq_ca_file",
             ),
-            (&[("events.webhook_urls", "https://host/hunter2")], "events.webhook_secret"),
+            (&[URL], "events.webhooks.a.secret"),
+            (&[URL, ("events.webhooks.a.secret", "hunter2")], "events.webhooks.a.secret"),
             (
-                &[("events.webhook_urls", "https://host/"), ("events.webhook_secret", "hunter2")],
-                "events.webhook_secret",
+                &[
+                    URL,
+                    ("events.webhooks.a.secret", SECRET),
+                    ("events.webhooks.a.previous_secret", "hunter2"),
+                ],
+                "events.webhooks.a.previous_secret",
             ),
-            (&[("events.webhook_urls", "ftp://hunter2/"), SECRET], "events.webhook_urls"),
+            (&[URL, ("events.webhooks.a.secret_file", "/nowhere")], "events.webhooks.a.secret_file"),
+            (
+                &[
+                    URL,
+                    ("events.webhooks.a.secret", "hunter2"),
+                    ("events.webhooks.a.secret_file", "/nowhere"),
+                ],
+                "events.webhooks.a.secret",
+            ),
+            (
+                &[("events.webhooks.a.url", "ftp://hunter2/"), ("events.webhooks.a.secret", SECRET)],
+                "events.webhooks.a.url",
+            ),
+            (&[("events.webhooks.a.secret", SECRET)], "events.webhooks.a.url"),
+            (&[("events.webhooks.a.token", "hunter2")], "events.webhooks.a.token"),
+            (&[("events.webhooks.A b.url", "https://host/hunter2")], "events.webhooks.A b"),
+            (&[("events.webhook_secret", "hunter2")], "events.webhook_secret"),
             (&[("events.audit_log", "relative.log")], "events.audit_log"),
         ] {
             let refused = sinks(keys).unwrap_err();

@@ -4,12 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::{Records, keep, random::Random, share, together::at_once};
 use crate::{
-    event::{Cause, Change, Deed, Event, Reason},
+    event::{Attribute, Cause, Change, Deed, Event, Reason},
     image::{Image, ImageId, Visibility},
     member::{Member, MemberStatus},
-    outbox::{Backlog, Delivery, Lease},
+    outbox::{Backlog, DeadLetter, Delivery, Lease, MAX_BYTES},
     project::ProjectId,
-    store::{HistoryPage, StatusChange},
+    store::{HistoryPage, StatusChange, Viewer},
     testing::builders::{an_image, at, cause, project},
 };
 
@@ -23,17 +23,21 @@ fn lease(records: &dyn Records, sink: &str, holder: &str) -> Lease {
 }
 
 fn claimed(records: &dyn Records, lease: &Lease, most: usize) -> Vec<Delivery> {
-    records.claim(lease, most).expect("an answer").expect("still the lease")
+    let claim = records.claim(lease, most).expect("an answer").expect("still the lease");
+    assert_eq!(claim.unreadable, []);
+    claim.deliveries
 }
 
 /// What a sink that was leased before is told now, all of it for the first time.
 fn told(records: &dyn Records, lease: &Lease) -> Vec<Event> {
-    let deliveries = claimed(records, lease, ALL);
-    assert!(deliveries.iter().all(|delivery| !delivery.again), "{deliveries:#?}");
-    if let Some(last) = deliveries.last() {
+    let mut events = Vec::new();
+    loop {
+        let deliveries = claimed(records, lease, ALL);
+        assert!(deliveries.iter().all(|delivery| !delivery.again), "{deliveries:#?}");
+        let Some(last) = deliveries.last() else { return events };
         assert!(records.settle(lease, last.place).expect("an answer"));
+        events.extend(deliveries.into_iter().map(|delivery| delivery.event));
     }
-    deliveries.into_iter().map(|delivery| delivery.event).collect()
 }
 
 fn history(records: &dyn Records, image: ImageId, member: &str) -> Vec<Event> {
@@ -82,7 +86,11 @@ pub(super) fn every_change_has_its_event_in_order(records: &dyn Records) {
     write(8, &|tx| tx.insert_member(&other));
     write(9, &|tx| tx.delete_image());
 
-    let of_image = |deed, image: &Image| Change::Image { deed, image: Box::new(image.clone()) };
+    let of_image = |deed, image: &Image| {
+        let is_update = deed == Deed::Update;
+        let changed = [Attribute::Owner, Attribute::Name].into_iter().filter(|_| is_update).collect();
+        Change::Image { deed, changed, image: Some(Box::new(image.clone())) }
+    };
     let expected = [
         (1, of_image(Deed::Create, &image)),
         (2, of_member("p", Deed::Create, None, Some(Pending), 2)),
@@ -377,7 +385,8 @@ pub(super) fn a_dead_letter_is_kept_until_it_is_taken_away(records: &dyn Records
     assert!(records.bury(&sink, first.place, "410 Gone").expect("an answer"));
     let letters = records.dead_letters("sink", 0, ALL).expect("a look");
     assert_eq!(letters.len(), 1);
-    assert_eq!((&letters[0].event, letters[0].why.as_str()), (&first.event, "410 Gone"));
+    assert_eq!((letters[0].event.as_ref(), letters[0].why.as_str()), (Some(&first.event), "410 Gone"));
+    assert_eq!(letters[0].number, first.event.number);
     assert_eq!(records.dead_letters("other", 0, ALL).expect("a look"), []);
     assert_eq!(records.backlog("sink").expect("a look").dead, 1);
     // The next one is not held up, and nothing of a dead letter is forgotten.
@@ -391,6 +400,98 @@ pub(super) fn a_dead_letter_is_kept_until_it_is_taken_away(records: &dyn Records
     assert!(records.exhume("sink", first.event.number).expect("an answer"));
     assert!(!records.exhume("sink", first.event.number).expect("an answer"));
     assert_eq!(records.dead_letters("sink", 0, ALL).expect("a look"), []);
+}
+
+/// An image whose record takes some 256 KiB, or another size.
+fn fat_image(bytes: usize) -> Image {
+    let properties = (0..4).map(|number| (format!("p{number}"), "x".repeat(bytes / 4)));
+    Image { properties: properties.collect(), ..an_image("owner") }
+}
+
+fn record_bytes(event: &Event) -> usize {
+    match &event.change {
+        Change::Image { image: Some(image), .. } => image.record_bytes(),
+        Change::Image { image: None, .. } | Change::Member { .. } => 0,
+    }
+}
+
+/// Ninety events of 256 KiB, then one of more than a claim holds, then a small one.
+fn fat_events(records: &dyn Records) -> Vec<ImageId> {
+    let mut images: Vec<Image> = (0..90).map(|_| fat_image(256 << 10)).collect();
+    images.push(fat_image(MAX_BYTES + 4096));
+    images.push(an_image("owner"));
+    images.iter().for_each(|image| keep(records, image));
+    images.iter().map(|image| image.id).collect()
+}
+
+fn assert_bounded(events: &[&Event]) {
+    let bytes: usize = events.iter().map(|event| record_bytes(event)).sum();
+    assert!(bytes <= MAX_BYTES || events.len() == 1, "{bytes} bytes of {} events", events.len());
+}
+
+pub(super) fn a_claim_holds_at_most_eight_mebibytes_or_one_event(records: &dyn Records) {
+    let sink = lease(records, "sink", "one");
+    let images = fat_events(records);
+    let (mut told, mut claims) = (Vec::new(), 0);
+    loop {
+        let deliveries = claimed(records, &sink, ALL);
+        let Some(last) = deliveries.last() else { break };
+        assert_bounded(&deliveries.iter().map(|delivery| &delivery.event).collect::<Vec<_>>());
+        assert!(records.settle(&sink, last.place).expect("an answer"));
+        told.extend(deliveries.iter().map(|delivery| delivery.event.image));
+        claims += 1;
+    }
+    assert_eq!(told, images);
+    // 31 a claim, the last of them with what is left; the large one alone; the small one.
+    assert!((5..=6).contains(&claims), "{claims}");
+}
+
+pub(super) fn dead_letters_come_in_pages_of_bounded_bytes(records: &dyn Records) {
+    let sink = lease(records, "sink", "one");
+    let images = fat_events(records);
+    loop {
+        let deliveries = claimed(records, &sink, ALL);
+        if deliveries.is_empty() {
+            break;
+        }
+        for delivery in deliveries {
+            assert!(records.bury(&sink, delivery.place, "why").expect("an answer"));
+        }
+    }
+    let (mut listed, mut last) = (Vec::new(), 0);
+    loop {
+        let letters: Vec<DeadLetter> = records.dead_letters("sink", last, ALL).expect("a look");
+        let Some(letter) = letters.last() else { break };
+        last = letter.number;
+        let events: Vec<&Event> = letters.iter().filter_map(|letter| letter.event.as_ref()).collect();
+        assert_bounded(&events);
+        listed.extend(events.iter().map(|event| event.image));
+    }
+    assert_eq!(listed, images);
+}
+
+pub(super) fn an_image_with_thousands_of_members_can_be_deleted(records: &dyn Records) {
+    const MEMBERS: usize = 5_000;
+    let image = an_image("owner");
+    keep(records, &image);
+    let store = records as &dyn crate::store::Store;
+    let added = store.write(image.id, &cause(1), |tx| {
+        for number in 0..MEMBERS {
+            tx.insert_member(&Member::offered(image.id, project(&format!("p{number:05}")), at(1)))?;
+        }
+        Ok(())
+    });
+    added.expect("members");
+    let sink = lease(records, "sink", "one");
+    store.write(image.id, &cause(2), |tx| tx.delete_image()).expect("a deletion");
+    assert_eq!(records.image(image.id, Viewer::ADMIN).expect("a look"), None);
+    let events = told(records, &sink);
+    assert_eq!(events.len(), MEMBERS + 1);
+    for (number, event) in events[..MEMBERS].iter().enumerate() {
+        let ended = of_member(&format!("p{number:05}"), Deed::Delete, Some(MemberStatus::Pending), None, 1);
+        assert_eq!((&event.change, &event.cause, event.image), (&ended, &cause(2), image.id));
+    }
+    assert_eq!(events[MEMBERS].kind(), "image.delete");
 }
 
 pub(super) fn only_old_events_that_nobody_waits_for_are_forgotten(records: &dyn Records) {
@@ -500,7 +601,8 @@ fn tell(records: &dyn Records, holder: &str, go_on: impl Fn() -> bool) -> Vec<De
             continue;
         };
         let mut is_empty = false;
-        if let Ok(Some(deliveries)) = records.claim(&lease, 7) {
+        if let Ok(Some(claim)) = records.claim(&lease, 7) {
+            let deliveries = claim.deliveries;
             is_empty = deliveries.is_empty();
             if let Some(last) = deliveries.last().map(|delivery| delivery.place) {
                 told.extend(deliveries);

@@ -13,7 +13,7 @@ use crate::{
     error::Result,
     event::{Cause, Change, Event, Reason},
     image::{Image, ImageId},
-    outbox::{Backlog, DeadLetter, Delivery, Lease, Outbox},
+    outbox::{Backlog, Claim, DeadLetter, Delivery, Lease, MAX_BYTES, Outbox},
     project::ProjectId,
     store::HistoryPage,
 };
@@ -50,6 +50,11 @@ impl Events {
             change,
         };
         self.all.insert(event.number, event);
+    }
+
+    /// Whether somebody will want the records of images.
+    pub(super) fn has_sinks(&self) -> bool {
+        !self.sinks.is_empty()
     }
 
     pub(super) fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage<'_>) -> Vec<Event> {
@@ -105,20 +110,18 @@ impl Outbox for MemoryStore {
         Ok(())
     }
 
-    fn claim(&self, lease: &Lease, most: usize) -> Result<Option<Vec<Delivery>>> {
+    fn claim(&self, lease: &Lease, most: usize) -> Result<Option<Claim>> {
         let events = &mut self.kept().events;
         let Some(sink) = events.leased(lease) else { return Ok(None) };
         let (settled, claimed) = (sink.settled, sink.claimed);
-        let deliveries: Vec<Delivery> = events
-            .all
-            .range(settled.saturating_add(1)..)
-            .take(most)
+        let waiting = events.all.range(settled.saturating_add(1)..).take(most);
+        let deliveries: Vec<Delivery> = within_bytes(waiting, |(_, event)| event)
             .map(|(place, event)| Delivery { place: *place, event: event.clone(), again: *place <= claimed })
             .collect();
         if let (Some(sink), Some(last)) = (events.leased(lease), deliveries.last()) {
             sink.claimed = claimed.max(last.place);
         }
-        Ok(Some(deliveries))
+        Ok(Some(Claim { deliveries, unreadable: Vec::new() }))
     }
 
     fn settle(&self, lease: &Lease, place: i64) -> Result<bool> {
@@ -139,11 +142,15 @@ impl Outbox for MemoryStore {
     fn dead_letters(&self, sink: &str, number: i64, most: usize) -> Result<Vec<DeadLetter>> {
         let events = &self.kept().events;
         let Some(sink) = events.sinks.get(sink) else { return Ok(Vec::new()) };
-        let letter = |(number, (why, at)): (&i64, &(String, DateTime<Utc>))| {
-            let event = events.all.get(number)?.clone();
-            Some(DeadLetter { event, why: why.clone(), at: *at })
+        let with_event = |(number, letter)| Some((events.all.get(number)?, letter));
+        let letters = sink.dead.range(number.saturating_add(1)..).take(most).filter_map(with_event);
+        let letter = |(event, (why, at)): (&Event, &(String, DateTime<Utc>))| DeadLetter {
+            number: event.number,
+            event: Some(event.clone()),
+            why: why.clone(),
+            at: *at,
         };
-        Ok(sink.dead.range(number.saturating_add(1)..).take(most).filter_map(letter).collect())
+        Ok(within_bytes(letters, |(event, _)| event).map(letter).collect())
     }
 
     fn exhume(&self, sink: &str, number: i64) -> Result<bool> {
@@ -180,5 +187,25 @@ impl Outbox for MemoryStore {
             all.remove(number);
         }
         Ok(old.len())
+    }
+}
+
+/// The first of these that take [`MAX_BYTES`] together, or one.
+fn within_bytes<'a, T: 'a>(
+    all: impl Iterator<Item = T>,
+    event: impl Fn(&T) -> &'a Event,
+) -> impl Iterator<Item = T> {
+    let mut total = 0_usize;
+    all.take_while(move |one| {
+        let is_first = total == 0;
+        total = total.saturating_add(bytes(event(one)).max(1));
+        is_first || total <= MAX_BYTES
+    })
+}
+
+fn bytes(event: &Event) -> usize {
+    match &event.change {
+        Change::Image { image: Some(image), .. } => image.record_bytes(),
+        Change::Image { image: None, .. } | Change::Member { .. } => 0,
     }
 }
