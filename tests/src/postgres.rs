@@ -8,7 +8,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
@@ -30,6 +30,12 @@ pub enum Durability {
     Kept,
     /// Nothing is flushed: for tests that never end the server.
     Forgone,
+}
+
+/// Sends a signal to these processes; one that has ended meanwhile needs none.
+fn signal_all(name: &str, pids: &[u32]) {
+    let pids = pids.iter().map(u32::to_string);
+    let _ = Command::new("kill").args(["-s", name]).args(pids).stderr(Stdio::null()).status();
 }
 
 /// A Postgres server.
@@ -151,6 +157,28 @@ impl Postgres {
     pub fn pid(&self) -> u32 {
         let server = self.cluster().server.lock().expect("no panic while holding the server");
         server.as_ref().expect("a server that runs").pid()
+    }
+
+    /// Stops every process of a private server where it is: connections stay open and nothing is answered, as when its disk
+    /// or its machine stands still. [`Postgres::thaw`] lets them go on.
+    pub fn freeze(&self) {
+        // First the parent, that there are no new ones.
+        signal_all("STOP", &[self.pid()]);
+        signal_all("STOP", &self.backends());
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&self) {
+        signal_all("CONT", &self.backends());
+        signal_all("CONT", &[self.pid()]);
+    }
+
+    /// The process ids of the children of the server's first process.
+    fn backends(&self) -> Vec<u32> {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.expect("the server's processes");
+        children.split_whitespace().map(|pid| pid.parse().expect("a process id")).collect()
     }
 
     /// Kills the server at once, as a power cut would; [`Postgres::start`] brings it back at the same address.
