@@ -330,6 +330,12 @@ impl Drop for Cluster {
 pub(crate) fn prepare(directory: &Path) -> String {
     // The server may run as another user than the tests; it only passes through here.
     fs::set_permissions(directory, fs::Permissions::from_mode(0o711)).expect("its mode");
+    assert!(
+        is_reachable(directory),
+        "the user whom Postgres runs as, because the tests run as root, cannot enter {}: a directory above is closed to \
+         others. Let TMPDIR name one that all may enter",
+        directory.display()
+    );
     let (data, password_file) = (directory.join("data"), directory.join("password"));
     if let Ok(password) = fs::read_to_string(&password_file) {
         return password;
@@ -435,6 +441,15 @@ pub(crate) fn unprivileged(ours: &Path) -> Option<User> {
         let mut fields = line.split(':').skip(2);
         Some(User { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
     })
+}
+
+/// Whether the user whom a server would run as can reach this directory: root's own, or one in a home, cannot be entered by
+/// others.
+pub fn is_reachable(directory: &Path) -> bool {
+    let Some(User { uid, gid }) = unprivileged(directory) else { return true };
+    let mut look = Command::new("setpriv");
+    look.args([&format!("--reuid={uid}"), &format!("--regid={gid}"), "--clear-groups", "--", "test", "-x"]);
+    look.arg(directory).status().is_ok_and(|status| status.success())
 }
 
 /// A new directory for a cluster.
