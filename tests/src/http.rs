@@ -1,12 +1,13 @@
 //! Plain HTTP calls, so that a story shows the very bytes that matter.
 
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use ureq::http::{Request, Response};
 
 /// A call to be made.
+#[derive(Clone)]
 pub struct Call {
     method: String,
     url: String,
@@ -78,7 +79,26 @@ impl Call {
         let call = format!("{} {}", self.method, self.url);
         self.try_send().unwrap_or_else(|| panic!("no answer to {call}"))
     }
+
+    /// Makes the call again while it is told to come again: for looks, and for what a test builds on, where a 503 says
+    /// nothing about what is judged.
+    ///
+    /// # Panics
+    /// When nobody answers.
+    pub fn settled(self) -> Answer {
+        let begun = Instant::now();
+        loop {
+            let answer = self.clone().send();
+            if answer.status != 503 || begun.elapsed() > COME_AGAIN {
+                return answer;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
 }
+
+/// How long a call that a test builds on may be told to come again.
+const COME_AGAIN: Duration = Duration::from_secs(120);
 
 /// What came back.
 #[derive(Debug)]

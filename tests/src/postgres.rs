@@ -8,7 +8,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
@@ -30,6 +30,12 @@ pub enum Durability {
     Kept,
     /// Nothing is flushed: for tests that never end the server.
     Forgone,
+}
+
+/// Sends a signal to these processes; one that has ended meanwhile needs none.
+fn signal_all(name: &str, pids: &[u32]) {
+    let pids = pids.iter().map(u32::to_string);
+    let _ = Command::new("kill").args(["-s", name]).args(pids).stderr(Stdio::null()).status();
 }
 
 /// A Postgres server.
@@ -151,6 +157,28 @@ impl Postgres {
     pub fn pid(&self) -> u32 {
         let server = self.cluster().server.lock().expect("no panic while holding the server");
         server.as_ref().expect("a server that runs").pid()
+    }
+
+    /// Stops every process of a private server where it is: connections stay open and nothing is answered, as when its disk
+    /// or its machine stands still. [`Postgres::thaw`] lets them go on.
+    pub fn freeze(&self) {
+        // First the parent, that there are no new ones.
+        signal_all("STOP", &[self.pid()]);
+        signal_all("STOP", &self.backends());
+    }
+
+    /// Lets a frozen server go on.
+    pub fn thaw(&self) {
+        signal_all("CONT", &self.backends());
+        signal_all("CONT", &[self.pid()]);
+    }
+
+    /// The process ids of the children of the server's first process.
+    fn backends(&self) -> Vec<u32> {
+        let pid = self.pid();
+        let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+        let children = children.expect("the server's processes");
+        children.split_whitespace().map(|pid| pid.parse().expect("a process id")).collect()
     }
 
     /// Kills the server at once, as a power cut would; [`Postgres::start`] brings it back at the same address.
@@ -302,6 +330,12 @@ impl Drop for Cluster {
 pub(crate) fn prepare(directory: &Path) -> String {
     // The server may run as another user than the tests; it only passes through here.
     fs::set_permissions(directory, fs::Permissions::from_mode(0o711)).expect("its mode");
+    assert!(
+        is_reachable(directory),
+        "the user whom Postgres runs as, because the tests run as root, cannot enter {}: a directory above is closed to \
+         others. Let TMPDIR name one that all may enter",
+        directory.display()
+    );
     let (data, password_file) = (directory.join("data"), directory.join("password"));
     if let Ok(password) = fs::read_to_string(&password_file) {
         return password;
@@ -407,6 +441,15 @@ pub(crate) fn unprivileged(ours: &Path) -> Option<User> {
         let mut fields = line.split(':').skip(2);
         Some(User { uid: fields.next()?.parse().ok()?, gid: fields.next()?.parse().ok()? })
     })
+}
+
+/// Whether the user whom a server would run as can reach this directory: root's own, or one in a home, cannot be entered by
+/// others.
+pub fn is_reachable(directory: &Path) -> bool {
+    let Some(User { uid, gid }) = unprivileged(directory) else { return true };
+    let mut look = Command::new("setpriv");
+    look.args([&format!("--reuid={uid}"), &format!("--regid={gid}"), "--clear-groups", "--", "test", "-x"]);
+    look.arg(directory).status().is_ok_and(|status| status.success())
 }
 
 /// A new directory for a cluster.

@@ -54,7 +54,7 @@ impl Python {
 
     /// The path of a script in `tests/python/`.
     pub fn script(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("python").join(name)
+        kept::repository().join("tests/python").join(name)
     }
 
     /// A program of the environment (or else of the system) that sees nothing of the caller's own OpenStack settings, proxies or home.

@@ -317,7 +317,7 @@ pub fn build(arguments: &[&str]) -> PathBuf {
             "json-render-diagnostics",
         ])
         .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(crate::kept::repository())
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()

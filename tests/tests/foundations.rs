@@ -11,7 +11,7 @@ use testbed::keystone::{Options, Provider, Scope};
 use testbed::postgres::Durability;
 use testbed::python::{self, Python};
 use testbed::supervised::Program;
-use testbed::{Call, Keystone, Postgres, patience};
+use testbed::{Call, Keystone, Postgres, kept, patience};
 
 #[test]
 fn every_database_is_new_and_its_own() {
@@ -139,9 +139,44 @@ fn the_real_client_signs_in_and_finds_a_service_in_its_own_region() {
     assert!(said.contains(&region) && said.contains("http://127.0.0.1:9/"), "{said}");
 }
 
+/// A clone with what was built in it, at another place than it was built: its programs find themselves there.
+#[test]
+fn the_programs_of_a_moved_clone_find_its_files() {
+    let place = tempfile::tempdir().expect("a directory");
+    // Without a symbolic link in it, as a program sees its own path.
+    let clone = place.path().canonicalize().expect("its path").join("clone");
+    let (programs, scripts) = (clone.join("target/debug"), clone.join("tests/python"));
+    for directory in [&programs.join("deps"), &scripts] {
+        std::fs::create_dir_all(directory).expect("a directory");
+    }
+    std::fs::write(clone.join("Cargo.lock"), "").expect("a file");
+    let said = |program: &Path, at: &Path, package: Option<&Path>| {
+        let mut moved = Command::new(program);
+        moved.arg("where").current_dir(at).env_remove("CARGO_MANIFEST_DIR");
+        moved.envs(package.map(|package| ("CARGO_MANIFEST_DIR", package)));
+        python::run(&mut moved)
+    };
+    let expected = format!("{}\n{}\n", clone.display(), clone.join("target").display());
+    for name in ["testbed", "deps/testbed"] {
+        let program = programs.join(name);
+        std::fs::copy(kept::program("testbed"), &program).expect("a copy");
+        // Started by hand, from anywhere; and as cargo does.
+        assert_eq!(said(&program, Path::new("/"), None), expected);
+        assert_eq!(said(&program, Path::new("/"), Some(&clone.join("tests"))), expected);
+    }
+    // With a target directory elsewhere: by the current directory, or as cargo says.
+    let elsewhere = place.path().canonicalize().expect("its path").join("elsewhere");
+    std::fs::create_dir_all(elsewhere.join("debug")).expect("a directory");
+    let program = elsewhere.join("debug/testbed");
+    std::fs::copy(kept::program("testbed"), &program).expect("a copy");
+    let expected = format!("{}\n{}\n", clone.display(), elsewhere.display());
+    assert_eq!(said(&program, &clone.join("tests"), None), expected);
+    assert_eq!(said(&program, Path::new("/"), Some(&clone.join("tests"))), expected);
+}
+
 /// The `testbed` program holding a server, as a test process would.
 fn holder(server: &str) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_testbed"))
+    Command::new(kept::program("testbed"))
         .arg(server)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -45,14 +45,14 @@ impl<'a> Behind<'a> {
 
     fn image(&self) -> String {
         let new = json!({"name": "poster", "visibility": "shared"});
-        let image = self.call(0, &self.owner, "POST", "/v2/images").json(&new).send().expect(201).json();
+        let image = self.call(0, &self.owner, "POST", "/v2/images").json(&new).settled().expect(201).json();
         format!("/v2/images/{}", image["id"].as_str().expect("an id"))
     }
 
     /// Whether the member finds the image in its list.
     fn lists(&self, number: usize, image: &str) -> bool {
         let path = "/v2/images?visibility=shared&member_status=all&limit=1000";
-        let list = self.call(number, &self.member, "GET", path).send().expect(200).json();
+        let list = self.call(number, &self.member, "GET", path).settled().expect(200).json();
         let id = image.trim_start_matches("/v2/images/");
         list["images"].as_array().expect("a list").iter().any(|listed| listed["id"] == id)
     }
@@ -160,7 +160,7 @@ fn adding_accepting_removing_and_listing_at_once_behind_pgbouncer_stays_exact() 
         let rows = behind.rows(&image);
         assert_eq!(count("POST", 200), count("DELETE", 204) + rows, "round {round}: {outcome:?}");
         for number in 0..2 {
-            let seen = behind.call(number, member, "GET", &image).send().status == 200;
+            let seen = behind.call(number, member, "GET", &image).settled().status == 200;
             assert_eq!((seen, behind.lists(number, &image)), (rows == 1, rows == 1), "round {round}");
         }
     }

@@ -49,7 +49,7 @@ fn each_replica_holds_to_its_own_limit_while_it_is_changed() {
         .map(|_| {
             let replica = replicas[0].read().unwrap();
             let make = replica.as_ref().unwrap().vitrine.call("POST", "/v2/images").token(&owner.token);
-            make.json(&json!({})).send().expect(201).json()["id"].as_str().unwrap().to_owned()
+            make.json(&json!({})).settled().expect(201).json()["id"].as_str().unwrap().to_owned()
         })
         .collect();
     let (is_over, added, full) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));

@@ -20,6 +20,7 @@ use diesel::{
     sql_types::{Integer, Text},
     sqlite::Sqlite,
 };
+use diesel_migrations::{FileBasedMigrations, MigrationHarness};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use crate::{
@@ -295,14 +296,31 @@ impl Connection {
             AnyConnection::Postgres(postgres) => {
                 migrate::wait_for_turn(postgres, progress)?;
                 // The lock ends with the connection, which is not of a pool.
-                migrate::apply(postgres, migrate::POSTGRES, progress)
+                migrate::apply(postgres, migrate::POSTGRES, progress, migrate::run_on_postgres)
             }
             AnyConnection::Sqlite(sqlite) => {
                 AnsiTransactionManager::begin_transaction_sql(sqlite, "BEGIN EXCLUSIVE")?;
-                let applied = migrate::apply(sqlite, migrate::SQLITE, progress)?;
+                let applied = migrate::apply(sqlite, migrate::SQLITE, progress, |sqlite, migration| {
+                    sqlite.run_migration(migration).map(drop)
+                })?;
                 AnsiTransactionManager::commit_transaction(sqlite)?;
                 Ok(applied)
             }
+        }
+    }
+
+    /// The same with migrations of another place, in Postgres.
+    pub(crate) fn migrate_from(
+        &mut self,
+        source: FileBasedMigrations,
+        progress: &mut dyn FnMut(migrate::Progress<'_>),
+    ) -> Result<usize, core_domain::error::Source> {
+        match &mut self.any {
+            AnyConnection::Postgres(postgres) => {
+                migrate::wait_for_turn(postgres, progress)?;
+                migrate::apply(postgres, source, progress, migrate::run_on_postgres)
+            }
+            AnyConnection::Sqlite(_) => Err("migrations of another place are for Postgres".into()),
         }
     }
 }
@@ -351,14 +369,17 @@ const SPECIAL: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#').add(b' ');
 /// the server would decide: under REPEATABLE READ, a change that waited for an image counts its members as they were before.
 fn postgres_session(config: &Config, purpose: Purpose) -> String {
     // A migration may take long, and so may its turn; what it waits for must not.
-    let statement = if purpose == Purpose::Migrating { 0 } else { config.statement_timeout.as_millis() };
+    let is_migration = purpose == Purpose::Migrating;
+    let statement = if is_migration { 0 } else { config.statement_timeout.as_millis() };
+    // Whoever changes an image waits behind a migration that waits, and must outlast it.
+    let lock = if is_migration { config.lock_timeout * 3 / 5 } else { config.lock_timeout };
     // Planned for the arrays of one round, a statement would be planned anew for most others.
     let plans = if purpose == Purpose::Rounds { "SET plan_cache_mode = force_generic_plan;" } else { "" };
     format!(
         "{plans} SET default_transaction_isolation = 'read committed'; \
          SET statement_timeout = {statement}; SET lock_timeout = {}; \
          SET idle_in_transaction_session_timeout = {}",
-        config.lock_timeout.as_millis(),
+        lock.as_millis().max(1),
         config.idle_in_transaction_timeout.as_millis(),
     )
 }

@@ -17,7 +17,7 @@ mod schema;
 mod store;
 
 pub use config::{Config, MaxConnections, Pooler};
-pub use migrate::{Progress, SchemaState, migrate, schema_state};
+pub use migrate::{Progress, SchemaState, migrate, migrate_from, schema_state};
 pub use pool::Figures;
 pub use pooler::shares_sessions;
 pub use replica::ReplicaFigures;

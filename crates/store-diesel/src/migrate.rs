@@ -1,18 +1,19 @@
 //! The schema: which migrations there are, which were applied, and applying the rest.
 
-use std::{collections::BTreeSet, thread::sleep, time::Duration};
+use std::{collections::BTreeSet, path::Path, thread::sleep, time::Duration};
 
 use core_domain::error::Source;
 use diesel::{
     PgConnection, QueryResult,
     backend::Backend,
+    connection::SimpleConnection,
     dsl::sql,
     migration::{Migration, MigrationSource},
     pg::Pg,
     prelude::*,
-    sql_types::Bool,
+    sql_types::{Bool, Text},
 };
-use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+use diesel_migrations::{EmbeddedMigrations, FileBasedMigrations, MigrationHarness, embed_migrations};
 
 use crate::{
     config::{Address, Config, Pooler},
@@ -94,6 +95,21 @@ pub fn migrate(config: &Config, progress: &mut dyn FnMut(Progress<'_>)) -> core_
     Ok(connection.migrate(progress).map_err(impossible)?)
 }
 
+/// Applies what is missing of the migrations in `folder`, in the way of [`migrate`] and on Postgres alone: to try a
+/// migration before it is one of the program's own, as the test does that migrates under load.
+///
+/// # Errors
+/// As [`migrate`]; no such folder.
+pub fn migrate_from(
+    config: &Config,
+    folder: &Path,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> core_domain::Result<usize> {
+    let source = FileBasedMigrations::from_path(folder).map_err(|error| impossible(error.to_string()))?;
+    let mut connection = open(config.checked()?, Purpose::Migrating)?;
+    Ok(connection.migrate_from(source, progress).map_err(impossible)?)
+}
+
 fn open(config: &Config, purpose: Purpose) -> Result<Connection, Fault> {
     Connection::open(config, purpose, &Breaks::default()).map_err(|error| Fault::Away(error.into()))
 }
@@ -152,17 +168,90 @@ pub(crate) fn wait_for_turn(
     Ok(())
 }
 
-pub(crate) fn apply<DB: Backend>(
-    harness: &mut impl MigrationHarness<DB>,
-    source: EmbeddedMigrations,
+/// Applies what is missing of `source`, each by `run`, in order.
+pub(crate) fn apply<DB: Backend, H: MigrationHarness<DB>>(
+    harness: &mut H,
+    source: impl MigrationSource<DB>,
     progress: &mut dyn FnMut(Progress<'_>),
+    run: fn(&mut H, &dyn Migration<DB>) -> Result<(), Source>,
 ) -> Result<usize, Source> {
     let pending = harness.pending_migrations(source)?;
     for migration in &pending {
         progress(Progress::Applying(&migration.name().to_string()));
-        harness.run_migration(migration.as_ref())?;
+        run(harness, migration.as_ref())?;
     }
     Ok(pending.len())
+}
+
+/// How often a migration tries to get its lock, and how long it lets others go on in between.
+const TRIES: usize = 10;
+const PAUSE: Duration = Duration::from_secs(1);
+/// What Postgres says when a lock was not to be had for `lock_timeout`.
+const NO_LOCK: &str = "due to lock timeout";
+
+/// Runs one migration. In a transaction: whoever changes images waits behind a lock that is waited for, so it is given up
+/// before they would be refused, and tried for again. Outside of one: what an earlier try left half-way goes first.
+///
+/// # Errors
+/// What the migration says.
+pub(crate) fn run_on_postgres(
+    postgres: &mut PgConnection,
+    migration: &dyn Migration<Pg>,
+) -> Result<(), Source> {
+    if !migration.metadata().run_in_transaction() {
+        return run_outside(postgres, migration);
+    }
+    let mut tries = 1;
+    loop {
+        match postgres.run_migration(migration) {
+            Err(error) if tries < TRIES && is_without_lock(&error) => sleep(PAUSE),
+            done => return done.map(drop),
+        }
+        tries += 1;
+    }
+}
+
+fn is_without_lock(error: &Source) -> bool {
+    error.to_string().contains(NO_LOCK)
+        || error.source().is_some_and(|cause| cause.to_string().contains(NO_LOCK))
+}
+
+/// `CREATE INDEX CONCURRENTLY` waits for transactions that are under way, and nobody waits for it meanwhile.
+const OUTSIDE: &str = "SET lock_timeout = '10min'";
+
+fn run_outside(postgres: &mut PgConnection, migration: &dyn Migration<Pg>) -> Result<(), Source> {
+    let timeout: String =
+        diesel::select(sql::<Text>("current_setting('lock_timeout')")).get_result(postgres)?;
+    postgres.batch_execute(OUTSIDE)?;
+    if let Some(index) = index_of(&migration.name().to_string()) {
+        drop_unfinished(postgres, index)?;
+    }
+    postgres.run_migration(migration)?;
+    Ok(postgres.batch_execute(&format!("SET lock_timeout = '{timeout}'"))?)
+}
+
+/// The index that a migration outside of a transaction makes: `0007_index_images_by_tag` makes `images_by_tag`.
+fn index_of(migration: &str) -> Option<&str> {
+    let index = migration.split_once("_index_")?.1;
+    let is_name = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == b'_';
+    (!index.is_empty() && index.bytes().all(is_name)).then_some(index)
+}
+
+/// Drops the index of this name if Postgres calls it invalid: its `CREATE INDEX CONCURRENTLY` did not come to its end, and
+/// `IF NOT EXISTS` would take it for made. Nobody is making it now: whoever migrates is alone.
+fn drop_unfinished(postgres: &mut PgConnection, index: &str) -> QueryResult<()> {
+    let unfinished = diesel::select(
+        sql::<Bool>(
+            "EXISTS (SELECT 1 FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid \
+             WHERE relnamespace = current_schema()::regnamespace AND NOT indisvalid AND relname = ",
+        )
+        .bind::<Text, _>(index)
+        .sql(")"),
+    );
+    if unfinished.get_result(postgres)? {
+        postgres.batch_execute(&format!("DROP INDEX CONCURRENTLY IF EXISTS {index}"))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -171,6 +260,14 @@ mod tests {
 
     fn set(versions: &[&str]) -> BTreeSet<String> {
         versions.iter().map(|version| (*version).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_migration_of_an_index_names_it() {
+        assert_eq!(index_of("0007_index_images_by_tag"), Some("images_by_tag"));
+        for none in ["0007_images", "0007_index_", "0007_index_a\"b", "0007_index_A"] {
+            assert_eq!(index_of(none), None, "{none}");
+        }
     }
 
     #[test]

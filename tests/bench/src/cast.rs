@@ -1,6 +1,6 @@
 //! Who asks: a real Keystone, the projects of the catalogue that need tokens, and those.
 
-use std::{collections::BTreeMap, path::PathBuf, process::Command, time::Instant};
+use std::{collections::BTreeMap, process::Command, time::Instant};
 
 use testbed::{
     Call, Keystone,
@@ -80,7 +80,7 @@ impl Cast {
 
 /// A script of ours, in Keystone's environment.
 fn python(script: &str) -> Command {
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "python", script].iter().collect();
+    let path = testbed::kept::repository().join("tests/bench/python").join(script);
     let mut command = Command::new(Python::environment().program("python"));
     command.arg(path);
     command

@@ -1,13 +1,17 @@
-//! The private Postgres: catalogues are loaded once and kept under the target directory, and every run measures on
-//! copies of them.
+//! The private Postgres: catalogues are loaded once and kept under the target directory (or where Postgres can reach them), and
+//! every run measures on copies of them.
 
 use std::{
-    fs::{self, File},
+    fs::{self, DirBuilder, File},
+    os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
     process::Command,
 };
 
-use testbed::{Postgres, kept, postgres::Durability};
+use testbed::{
+    Postgres, kept,
+    postgres::{Durability, is_reachable},
+};
 
 use crate::{
     catalogue::{self, Catalogue},
@@ -81,7 +85,7 @@ impl Cluster {
         if lock.try_lock().is_err() {
             return Err(Failure::new(format!("another run is under way with {}", home.display())));
         }
-        let directory = home.join("postgres");
+        let directory = place(&home)?.join("postgres");
         say(format!("starting Postgres in {}", directory.display()));
         let loading = Postgres::kept(&directory, Durability::Forgone, &LOADING);
         let prepared = Preparing { postgres: &loading, launch, installation }.all(records);
@@ -119,7 +123,38 @@ impl Drop for Cluster {
     }
 }
 
-/// Where catalogues are kept: `<target>/bench`.
+/// Where the server's files are: in `home`, or, where its user cannot enter that (a clone of root's own), beside the system's
+/// temporary files that stay; by a name that this clone alone has.
+fn place(home: &Path) -> Result<PathBuf> {
+    let own = kept::fingerprint(&[&home.display().to_string()]);
+    place_among(home, &[PathBuf::from(format!("/var/tmp/vitrine-bench-{own}"))])
+}
+
+fn place_among(home: &Path, others: &[PathBuf]) -> Result<PathBuf> {
+    if is_reachable(home) {
+        return Ok(home.to_owned());
+    }
+    let home_owner = fs::metadata(home).ok().map(|home| home.uid());
+    for other in others {
+        // One that is there must be ours: anybody may have made it.
+        let made = DirBuilder::new().mode(0o711).create(other);
+        let is_ours = |found: fs::Metadata| found.is_dir() && home_owner == Some(found.uid());
+        if (made.is_ok() || fs::symlink_metadata(other).is_ok_and(is_ours)) && is_reachable(other) {
+            say(format!(
+                "Postgres' user cannot enter {}; its files are in {}",
+                home.display(),
+                other.display()
+            ));
+            return Ok(other.clone());
+        }
+    }
+    Err(Failure::new(format!(
+        "the user whom Postgres runs as can enter none of {} and {others:?}",
+        home.display()
+    )))
+}
+
+/// Where results are kept, and catalogues where Postgres can: `<target>/bench`.
 pub(crate) fn home() -> Result<PathBuf> {
     let home = kept::target().join("bench");
     fs::create_dir_all(&home).map_err(|error| Failure::doing(home.display(), error))?;
@@ -243,4 +278,33 @@ pub(crate) fn scratch() -> Result<tempfile::TempDir> {
 /// A file with this text.
 pub(crate) fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).map_err(|error| Failure::doing(path.display(), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    /// Where the tests are not root, Postgres is theirs and reaches what they reach: then the first place serves.
+    #[test]
+    fn a_clone_that_only_its_owner_can_enter_keeps_postgres_elsewhere() {
+        let (closed, open) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        fs::set_permissions(open.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let home = closed.path().join("target/bench");
+        fs::create_dir_all(&home).unwrap();
+        let other = open.path().join("vitrine-bench");
+        let chosen = place_among(&home, &[closed.path().join("no"), other.clone()]).unwrap();
+        let is_root = fs::metadata(&home).unwrap().uid() == 0;
+        assert_eq!(chosen, if is_root { other } else { home.clone() });
+        // And Postgres starts there, which makes its cluster as its own user; the next run takes the same place.
+        let postgres = Postgres::kept(&chosen.join("postgres"), Durability::Forgone, &[]);
+        assert_eq!(postgres.named("postgres").query("SELECT 1"), ["1"]);
+        postgres.stop();
+        assert_eq!(
+            place_among(&home, &[closed.path().join("no"), open.path().join("vitrine-bench")]).unwrap(),
+            chosen
+        );
+    }
 }

@@ -46,7 +46,7 @@ impl Machine {
 
 /// What a command says on its first line; empty if it cannot.
 pub(crate) fn said_by(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let output = Command::new(program).args(arguments).current_dir(testbed::kept::repository()).output();
     let said = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     said.lines().next().unwrap_or_default().trim().to_owned()
 }

@@ -247,7 +247,7 @@ fn tell(results: &Results, out: &Path, document: Option<&Path>) -> Result<()> {
 }
 
 pub(crate) fn documents() -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "..", "..", "docs"].iter().collect()
+    testbed::kept::repository().join("docs")
 }
 
 fn document() -> PathBuf {

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 use reqwest::{Client, Method};
@@ -16,6 +17,7 @@ use todc_utils::linearizability::WGLChecker;
 use todc_utils::linearizability::history::{Action, History};
 use todc_utils::specifications::Specification;
 
+use super::PATIENCE;
 use crate::keystone::Keystone;
 use crate::party::Party;
 
@@ -207,13 +209,21 @@ impl Stage {
     }
 
     async fn image(&self, client: &Client) -> String {
-        let answer = client
-            .post(format!("{}/v2/images", self.urls[0]))
-            .header("X-Auth-Token", &self.owner.token)
-            .json(&json!({"visibility": "shared"}))
-            .send()
-            .await
-            .expect("an answer");
+        let begun = Instant::now();
+        let answer = loop {
+            let answer = client
+                .post(format!("{}/v2/images", self.urls[0]))
+                .header("X-Auth-Token", &self.owner.token)
+                .json(&json!({"visibility": "shared"}))
+                .send()
+                .await
+                .expect("an answer");
+            // Told to come again: an image of its own that was made all the same is in nobody's way.
+            if answer.status().as_u16() != 503 || begun.elapsed() > PATIENCE {
+                break answer;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        };
         assert_eq!(answer.status().as_u16(), 201);
         let image: Value = answer.json().await.expect("an image");
         format!("/v2/images/{}", image["id"].as_str().expect("an id"))

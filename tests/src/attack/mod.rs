@@ -7,6 +7,7 @@ mod kinds;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
@@ -58,12 +59,26 @@ impl Shot {
     }
 }
 
+/// What a test of the harness itself does to the calls that a round builds on.
+pub trait SetUps: Send + Sync {
+    /// Such a call is about to be made, for this path.
+    fn before(&self, path: &str);
+    /// It was answered with this status.
+    fn after(&self, path: &str, status: u16);
+    /// Whether it is made again while it is told to come again. If not, what it was told is not looked at.
+    fn are_repeated(&self) -> bool;
+}
+
+/// How long a call that a round builds on may be told to come again.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// The service and as many clients as there are shots, each with a connection of its own.
 pub struct Range<'a> {
     target: Target<'a>,
     clients: Vec<Client>,
     owner: Party,
     member: Party,
+    set_ups: Option<Arc<dyn SetUps>>,
 }
 
 /// What a round showed.
@@ -87,6 +102,15 @@ impl Verdict {
         self.violations.is_empty() && !self.strange.is_empty() && !self.is_odd
     }
 
+    /// Notes answers of this status, if the call never gives them.
+    fn answered(&mut self, method: &str, status: u16, count: usize, is_allowed: bool) {
+        if !is_allowed {
+            self.is_open |= status == 0 || status >= 500;
+            self.is_odd |= status != 503;
+            self.strange.push(format!("{method} was answered {status}, {count} times"));
+        }
+    }
+
     fn must(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
         if !holds {
             self.violations.push(otherwise());
@@ -99,7 +123,13 @@ impl<'a> Range<'a> {
     pub fn new(target: Target<'a>, keystone: &Keystone) -> Self {
         let [owner, member] = ["owner", "member"].map(|name| Party::new(keystone, name, &["member"]));
         let clients = (0..CLIENTS).map(|_| Client::builder().no_proxy().build().expect("a client")).collect();
-        Self { target, clients, owner, member }
+        Self { target, clients, owner, member, set_ups: None }
+    }
+
+    /// The same, for a test of the harness itself.
+    #[must_use]
+    pub fn with_set_ups(self, set_ups: Arc<dyn SetUps>) -> Self {
+        Self { set_ups: Some(set_ups), ..self }
     }
 
     /// Fires all shots at once and counts the statuses per method.
@@ -132,11 +162,45 @@ impl<'a> Range<'a> {
         fire(&self.clients[0], &self.target.urls[number], shot).await
     }
 
+    /// A call that others do not race with, made again while it is told to come again: its status, its body, and whether it
+    /// was made again. A 503 here says nothing about what is judged.
+    async fn settled(&self, number: usize, shot: Shot) -> (u16, Value, bool) {
+        let begun = Instant::now();
+        let mut is_repeated = false;
+        loop {
+            let (status, body) = self.call(number, shot.clone()).await;
+            if status != 503 || begun.elapsed() > PATIENCE {
+                return (status, body, is_repeated);
+            }
+            is_repeated = true;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// A change that a round builds on: it is made, or the round does not begin.
+    ///
+    /// A 503 leaves open whether the change was made; the next try tells.
+    async fn set_up(&self, number: usize, shot: Shot, wanted: u16) -> Value {
+        let (method, path) = (shot.method.clone(), shot.path.clone());
+        if let Some(set_ups) = &self.set_ups {
+            set_ups.before(&path);
+            let (status, body) = self.call(number, shot.clone()).await;
+            set_ups.after(&path, status);
+            if status == wanted || !set_ups.are_repeated() {
+                return body;
+            }
+        }
+        let (status, body, is_repeated) = self.settled(number, shot).await;
+        let is_there = (is_repeated || self.set_ups.is_some()) && method == Method::POST && status == 409;
+        assert!(status == wanted || is_there, "set-up {method} {path} was answered {status}: {body}");
+        body
+    }
+
     /// The path of a new image of the owner's.
     async fn image(&self, visibility: &str) -> String {
         let new = json!({"name": "poster", "visibility": visibility});
         let shot = Shot::new(Method::POST, "/v2/images".into(), &self.owner).json(new);
-        let (status, image) = self.call(0, shot).await;
+        let (status, image, _) = self.settled(0, shot).await;
         assert_eq!(status, 201, "{image}");
         format!("/v2/images/{}", image["id"].as_str().expect("an id"))
     }
@@ -172,12 +236,29 @@ impl<'a> Range<'a> {
         verdict.must(rows.len() == distinct.len(), || format!("a project twice: {rows:?}"));
         let is_member = rows.contains(&self.member.project.id);
         for number in 0..2 {
-            let (status, _) = self.call(number, Shot::new(Method::GET, image.to_owned(), &self.member)).await;
+            let look = Shot::new(Method::GET, image.to_owned(), &self.member);
+            let (status, _, _) = self.settled(number, look).await;
             verdict.must(status == if is_member { 200 } else { 404 }, || {
                 format!("a project whose membership is there: {is_member} is shown the image with {status}")
             });
         }
         rows.len()
+    }
+
+    /// What the service itself remembers of the member's memberships: how many began and how many ended. A service without
+    /// histories remembers nothing.
+    ///
+    /// It tells apart what a count of answers cannot: a change that was made and not answered for, and one that was answered
+    /// for and not made.
+    async fn remembered(&self, image: &str) -> Option<(usize, usize)> {
+        let path = format!("{}/history?limit=1000", self.membership(image));
+        let (status, history, _) = self.settled(0, Shot::new(Method::GET, path, &self.owner)).await;
+        let events = history["history"].as_array().filter(|_| status == 200)?;
+        let count = |end: &str| {
+            let is_of = |event: &&Value| event["event_type"].as_str().is_some_and(|kind| kind.ends_with(end));
+            events.iter().filter(is_of).count()
+        };
+        Some((count("create"), count("delete")))
     }
 }
 
@@ -209,11 +290,8 @@ impl Outcome {
     /// Notes all but these answers.
     fn only(&self, allowed: &[(Method, u16)], verdict: &mut Verdict) {
         for ((method, status), count) in &self.0 {
-            if !allowed.iter().any(|(m, s)| m.as_str() == method && s == status) {
-                verdict.is_open |= *status == 0 || *status >= 500;
-                verdict.is_odd |= *status != 503;
-                verdict.strange.push(format!("{method} was answered {status}, {count} times"));
-            }
+            let is_allowed = allowed.iter().any(|(m, s)| m.as_str() == method && s == status);
+            verdict.answered(method, *status, *count, is_allowed);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! `cargo run -p testbed -- postgres|keystone`: one of the stories' servers to try things on by hand.
+//! `cargo run -p testbed -- postgres|keystone`: one of the stories' servers to try things on by hand. `where` says which
+//! repository and which target directory this program belongs to, wherever they were when it was built.
 //!
 //! It says where the server is and keeps it until standard input closes or the program ends, however it ends.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program for a person at a terminal")]
@@ -7,7 +8,7 @@ use std::io::Read as _;
 use std::process::ExitCode;
 
 use testbed::postgres::Durability;
-use testbed::{Keystone, Postgres};
+use testbed::{Keystone, Postgres, kept};
 
 fn main() -> ExitCode {
     match std::env::args().nth(1).as_deref() {
@@ -26,8 +27,11 @@ fn main() -> ExitCode {
             }
             wait();
         }
+        Some("where") => {
+            println!("{}\n{}", kept::repository().display(), kept::target().display());
+        }
         _ => {
-            eprintln!("usage: testbed postgres|keystone");
+            eprintln!("usage: testbed postgres|keystone|where");
             return ExitCode::from(2);
         }
     }
