@@ -20,10 +20,11 @@ use core_domain::{
     catalog::{self, Edit, Start},
     event::{Cause, Event},
     image::{Image, ImageAccess, ImageId},
+    limits::PAGE_BYTES,
     listing::{Listing, MAX_PROPERTIES, MAX_TAGS, MAX_VALUES, SortKey},
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{HistoryPage, MembersPage, Roll, Sight, Store, Tx, Viewer},
+    store::{FoundImage, HistoryPage, ImagePage, MembersPage, Roll, Sight, Store, Tx, Viewer},
     testing::{
         builders::{an_image, at, caller, cause},
         memory::MemoryStore,
@@ -31,8 +32,6 @@ use core_domain::{
 };
 use libfuzzer_sys::fuzz_target;
 
-/// What a page of the test holds at most, in bytes: some of the images are larger.
-const PAGE: usize = 20_000;
 /// What a position and a marker add to a link, at most.
 const POSITION: usize = 8 << 10;
 /// What the text of an image has beside its values: the names of its attributes, links and times.
@@ -133,7 +132,7 @@ fn list(query: &str) {
         is_within_bounds(query, &asked);
 
         let store = Counted::default();
-        let answer = catalog::list(cx, &store, start.clone(), PAGE, |listing| {
+        let answer = catalog::list(cx, &store, start.clone(), |listing| {
             Ok(fuzzing::listing(query, listing).expect("it was read before").1)
         });
         let by_marker = usize::from(matches!(start, Start::Marker(_)));
@@ -142,7 +141,7 @@ fn list(query: &str) {
         let Ok(page) = answer else { continue };
         assert!(page.images.len() <= RULES.limits.page_max);
         let held: usize = page.images.iter().map(Image::memory_bytes).sum();
-        assert!(page.images.len() == 1 || held <= PAGE, "{held} bytes on a page");
+        assert!(page.images.len() == 1 || held <= PAGE_BYTES, "{held} bytes on a page");
         let last = page.images.last().cloned();
         let link = fuzzing::link(query, last.as_ref()).expect("it was read before");
         // Each byte of it may have been one that a link encodes.
@@ -310,15 +309,15 @@ impl Store for Counted {
         self.counted().members(image, viewer, page)
     }
 
-    fn image(&self, id: ImageId, caller: Option<&ProjectId>) -> Result<Option<(Image, bool)>> {
-        self.counted().image(id, caller)
+    fn image(&self, id: ImageId, viewer: Viewer<'_>) -> Result<Option<FoundImage>> {
+        self.counted().image(id, viewer)
     }
 
-    fn images(&self, listing: &Listing) -> Result<Vec<Image>> {
+    fn images(&self, listing: &Listing) -> Result<ImagePage> {
         self.counted().images(listing)
     }
 
-    fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage) -> Result<Vec<Event>> {
+    fn history(&self, image: ImageId, member: &ProjectId, page: HistoryPage<'_>) -> Result<Vec<Event>> {
         self.counted().history(image, member, page)
     }
 

@@ -10,7 +10,7 @@ use core_domain::{
     caller::{Context, Rules},
     catalog::{self, Start},
     image::{Image, ImageId, Visibility},
-    limits::{Limits, PAGE_BYTES},
+    limits::Limits,
     listing::{Listing, Position},
     member::{Member, MemberStatus},
     store::{Store, Viewer},
@@ -70,10 +70,11 @@ fn page(cx: Context<'_>, query: &str) -> core_domain::Result<(Vec<ImageId>, Opti
     let (start, _) =
         fuzzing::listing(query, Listing::of(project("p"), false, 3)).expect("it was read before");
     let fill = |listing| Ok(fuzzing::listing(query, listing).expect("it was read before").1);
-    let page = catalog::list(cx, &*STORE, start, PAGE_BYTES, fill)?;
-    let last = page
-        .next
-        .map(|next| STORE.image(next.marker, None).expect("memory is there").expect("it was there").0);
+    let page = catalog::list(cx, &*STORE, start, fill)?;
+    let last = page.next.map(|next| {
+        let found = STORE.image(next.marker, Viewer::ADMIN).expect("memory is there").expect("it was there");
+        found.image.expect("an admin sees it")
+    });
     Ok((page.images.iter().map(|image| image.id).collect(), last))
 }
 

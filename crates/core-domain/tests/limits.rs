@@ -10,7 +10,7 @@ use core_domain::{
     member::{Member, MemberStatus},
     project::ProjectId,
     sharing,
-    store::Store,
+    store::{Store, Viewer},
     testing::{
         builders::{an_image, at, caller, cause, project},
         memory::MemoryStore,
@@ -108,7 +108,7 @@ fn change(before: &Image, limits: Limits, edits: &[Edit]) -> Result<Image, Error
     let owner = caller("owner", &["member"]);
     let cx = Context { caller: &owner, rules: &rules, now: at(60), request: "req-0" };
     let changed = catalog::change(cx, store, before.id, edits);
-    let (now, _) = store.image(before.id, None).unwrap().unwrap();
+    let now = store.image(before.id, Viewer::ADMIN).unwrap().and_then(|found| found.image).unwrap();
     assert_eq!(&now, changed.as_ref().unwrap_or(before), "a refusal changed something");
     changed
 }

@@ -7,13 +7,12 @@ use core_domain::{
     Caller, Context, Rules,
     catalog::{self, Next, Page, Start},
     image::{Image, ImageId, Visibility},
-    limits::PAGE_BYTES,
     listing::{Listing, MemberStatusFilter, VisibilityFilter},
     member::{Member, MemberStatus},
     project::UserId,
     round::{self, Call},
     sharing,
-    store::Store,
+    store::{Store, Viewer},
     testing::{
         builders::{an_image, at, cause, project},
         memory::MemoryStore,
@@ -78,7 +77,7 @@ fn listed(
     let rules = Rules::default();
     let cx = Context { caller, rules: &rules, now: at(1), request: "req-1" };
     let ask = |listing: Listing| Ok(Listing { visibility, member_status, limit: 1000, ..listing });
-    catalog::list(cx, store, Start::Beginning, PAGE_BYTES, ask)
+    catalog::list(cx, store, Start::Beginning, ask)
         .unwrap()
         .images
         .into_iter()
@@ -181,7 +180,7 @@ proptest! {
             let nobody = Caller::new(UserId::new("someone"), None, roles);
             let rules = Rules::default();
             let cx = Context { caller: &nobody, rules: &rules, now: at(1), request: "req-1" };
-            prop_assert!(catalog::list(cx, store.as_ref(), Start::Beginning, PAGE_BYTES, Ok).is_err());
+            prop_assert!(catalog::list(cx, store.as_ref(), Start::Beginning, Ok).is_err());
             for id in &ids {
                 prop_assert!(!is_shown(&nobody, store.as_ref(), *id));
             }
@@ -199,8 +198,8 @@ proptest! {
                 let rows = sharing::list(cx, store.as_ref(), *id, None, None, None).map(|(rows, _)| rows);
                 let rows = rows.unwrap_or_default();
                 // Those of a private image are listed to its owner and shown to nobody (sharing API, section 3).
-                let (image, _) = store.image(*id, None).unwrap().unwrap();
-                let is_private = image.visibility == Visibility::Private;
+                let found = store.image(*id, Viewer::ADMIN).unwrap().unwrap();
+                let is_private = found.access.visibility == Visibility::Private;
                 for member in PROJECTS {
                     let shown = sharing::show(cx, store.as_ref(), *id, &project(member)).ok();
                     let listed = rows.iter().find(|row| row.project == project(member));
@@ -229,7 +228,7 @@ proptest! {
                 limit: size,
                 ..listing
             });
-            let Page { images, next } = catalog::list(cx, store.as_ref(), start, PAGE_BYTES, ask).unwrap();
+            let Page { images, next } = catalog::list(cx, store.as_ref(), start, ask).unwrap();
             prop_assert!(images.len() <= size);
             gathered.extend(images.into_iter().map(|image| image.id));
             // By its image and by its position in turn.

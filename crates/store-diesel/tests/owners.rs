@@ -42,7 +42,7 @@ fn keep(store: &DieselStore, image: &Image) {
 fn owned(store: &DieselStore, owner: &str) -> usize {
     let owner = project(owner);
     let listing = Listing { owner: Some(owner.clone()), ..Listing::of(owner, false, 1000) };
-    store.images(&listing).expect("a list").len()
+    store.images(&listing).expect("a list").images.len()
 }
 
 fn at_most(images: usize) -> Rules {
@@ -125,7 +125,7 @@ fn two_stores_never_let_a_project_own_more_than_it_may() {
         });
         assert_eq!((added.into_inner(), owned(&stores[0], "owner")), (maximum, maximum));
         let all = Listing { owner: Some(project("owner")), ..Listing::of(project("owner"), false, 1000) };
-        for image in stores[1].images(&all).expect("a list") {
+        for image in stores[1].images(&all).expect("a list").images {
             catalog::delete(Context::now(&owner, &rules, "req-test"), &stores[1], image.id)
                 .expect("a deletion");
         }
