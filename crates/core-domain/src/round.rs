@@ -76,7 +76,7 @@ pub fn show_member(rules: &Rules, store: &dyn Store, calls: &[Call<ProjectId>]) 
     judged(calls, seen, |call, sight| sharing::shown(call.context(rules), call.image, &call.what, sight))
 }
 
-/// [`sharing::list`] of all members, for each of these; the outcomes in their order. A list of more than [`ROLL_MEMBERS`] is
+/// [`sharing::list`] of all members, for each of these; the outcomes in their order. A list of more than [`BATCH_MEMBERS`](crate::limits::BATCH_MEMBERS) members is
 /// to be made alone.
 pub fn list_members(rules: &Rules, store: &dyn Store, calls: &[Call<()>]) -> Vec<Outcome<Vec<Member>>> {
     let asked: Vec<_> = calls.iter().map(|call| (call.image, call.context(rules).viewer())).collect();
