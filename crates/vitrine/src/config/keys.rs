@@ -158,14 +158,6 @@ const KEYS: &[Key] = &[
         "sender in notifications and in the audit log; empty: image. and the host's name",
     ),
     key(
-        "events.webhook_urls",
-        "URLs",
-        "addresses that are called for each event, separated by spaces; empty: none",
-    ),
-    key("events.webhook_urls_file", "path", "file with events.webhook_urls, instead of it"),
-    key("events.webhook_secret", "", "what calls are signed with, at least 16 characters"),
-    key("events.webhook_secret_file", "path", "file with events.webhook_secret, instead of it"),
-    key(
         "events.webhook_patience",
         "seconds",
         "age at which an event that cannot be delivered becomes a dead letter",
@@ -177,6 +169,12 @@ const KEYS: &[Key] = &[
         "time after which another server takes over from one that ended without notice",
     ),
     key("events.keep_days", "days", "how long events are kept for histories; 0: for ever"),
+    key("events.webhooks.NAME.url", "URL", "address that is called for each event"),
+    key("events.webhooks.NAME.url_file", "path", "file with url, instead of it"),
+    key("events.webhooks.NAME.secret", "", "required: what calls are signed with, whsec_ and the Base64 form of 24 to 64 bytes"),
+    key("events.webhooks.NAME.secret_file", "path", "file with secret, instead of it"),
+    key("events.webhooks.NAME.previous_secret", "", "secret before, during a rotation: calls are signed with both; empty: none"),
+    key("events.webhooks.NAME.previous_secret_file", "path", "file with previous_secret, instead of it"),
     key("limits.members_per_image", "members", "members of one image; -1: no limit"),
     key("limits.properties_per_image", "properties", "properties of one image; -1: no limit"),
     key("limits.tags_per_image", "tags", "tags of one image; -1: no limit"),
@@ -230,11 +228,17 @@ pub(crate) fn example() -> String {
     let mut section = "";
     for Key { name, unit, meaning } in KEYS {
         let (of, last) = name.rsplit_once('.').unwrap_or(("", name));
+        let is_template = of.ends_with(".NAME");
         if of != section {
-            let _ = write!(text, "\n[{of}]\n");
+            let heading = if is_template { "# As often as there is a NAME for it:\n# " } else { "" };
+            let _ = write!(text, "\n{heading}[{of}]\n");
             section = of;
         }
         let unit = if unit.is_empty() { String::new() } else { format!(" ({unit})") };
+        if is_template {
+            let _ = writeln!(text, "#\n#   {meaning}{unit}\n#   {last} = \"\"");
+            continue;
+        }
         let value = name.split('.').try_fold(&defaults, |value, part| value.get(part));
         let value = value.map_or_else(String::new, Value::to_string);
         let _ = write!(text, "\n# {meaning}{unit}\n# {last} = {value}\n");
@@ -252,6 +256,7 @@ mod tests {
     fn keys() -> Vec<String> {
         let mut leaves = Vec::new();
         flatten("", &Value::try_from(Config::default()).unwrap(), &mut leaves);
+        flatten("events.webhooks.NAME", &Value::try_from(WebhookKeys::default()).unwrap(), &mut leaves);
         leaves.into_iter().map(|(key, _)| key).collect()
     }
 
@@ -300,8 +305,9 @@ mod tests {
         let uncommented: Vec<&str> =
             example.lines().map(|line| if is_setting(line) { &line[2..] } else { line }).collect();
         let settings = uncommented.iter().filter(|line| !line.is_empty() && !line.starts_with(['#', '[']));
-        assert_eq!(settings.count(), keys().len());
-        // A webhook secret and the like are empty by default, which is how «none» is written.
+        let keys = keys().into_iter().filter(|key| !key.contains(".NAME."));
+        assert_eq!(settings.count(), keys.count());
+        // "None" is written as the empty text.
         for text in [example.clone(), uncommented.join("\n")] {
             fs::write(&file, &text).unwrap();
             let mut layers = Layers::default();
