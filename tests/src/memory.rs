@@ -1,6 +1,7 @@
 //! A limit on the memory of a program: a control group where one can be made, which ends a program that needs more.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -21,10 +22,15 @@ impl MemoryLimit {
         let made = KINDS.into_iter().find_map(|(root, limit)| {
             let group = Path::new(root).join(&name);
             fs::create_dir(&group).ok()?;
-            if fs::write(group.join(limit), bytes.to_string()).is_ok() {
+            // Opened, not made: where each controller has a hierarchy of its own, the directory above them is an ordinary one.
+            let written = fs::OpenOptions::new()
+                .write(true)
+                .open(group.join(limit))
+                .and_then(|mut file| file.write_all(bytes.to_string().as_bytes()));
+            if written.is_ok() {
                 return Some(group);
             }
-            // A hierarchy that does not limit memory.
+            // No hierarchy, or one that does not limit memory.
             let _ = fs::remove_dir(&group);
             None
         });

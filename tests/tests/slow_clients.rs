@@ -27,6 +27,9 @@ const ATTACKERS: usize = 10_000;
 const ADDRESSES: usize = 20;
 /// As much of a head as the server reads.
 const HEAD: usize = 60 * 1024;
+/// Where the bound on connections is what is tested, and an eighth more for probes.
+const FEW_CONNECTIONS: f64 = 512.0;
+const SURPLUS: f64 = FEW_CONNECTIONS / 8.0;
 
 /// What `deploy/kubernetes/base` gives the service.
 fn limit_of_the_manifests() -> u64 {
@@ -38,8 +41,15 @@ fn limit_of_the_manifests() -> u64 {
 
 /// The service as the manifests start it.
 fn serve(memory: &MemoryLimit) -> (Vitrine, Database<'static>) {
+    serve_with(memory, &[])
+}
+
+/// The same with these settings besides.
+fn serve_with(memory: &MemoryLimit, settings: &[(&str, String)]) -> (Vitrine, Database<'static>) {
     let database = Postgres::shared().database();
-    let vitrine = Vitrine::serve(&database, Keystone::shared())
+    let launch = Vitrine::serve(&database, Keystone::shared());
+    let launch = settings.iter().fold(launch, |launch, (name, value)| launch.with(name, value));
+    let vitrine = launch
         .with("VITRINE_WORKERS", "2")
         .with("VITRINE_DATABASE__POOL_SIZE", "8")
         .with("VITRINE_LOG__LEVEL", "warn,vitrine=info")
@@ -182,6 +192,45 @@ async fn ten_thousand_slow_heads_neither_end_the_service_nor_keep_others_out() {
     let open = metric(&vitrine, "vitrine_http_connections");
     println!("{open} connections, {} refused by 503", attack.refused.load(Relaxed));
     assert!(open <= 2304.0, "{open}: those that are being ended included");
+    assert!(metric(&vitrine, "vitrine_http_rejected_connections_total{reason=\"no_room\"}") > 1000.0);
+    has_fitted(&vitrine, &memory, limit);
+    attack.is_over.store(true, Relaxed);
+    attackers.iter().for_each(tokio::task::JoinHandle::abort);
+    tokio::task::block_in_place(|| vitrine.stop());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_unfinished_heads_are_bounded_in_number_and_keep_nobody_out() {
+    const MANY: usize = 3000;
+    let limit = limit_of_the_manifests();
+    let memory = MemoryLimit::new(limit);
+    let few = [("VITRINE_HTTP__MAX_CONNECTIONS", FEW_CONNECTIONS.to_string())];
+    let (vitrine, _database) = tokio::task::block_in_place(|| serve_with(&memory, &few));
+    let owner = tokio::task::block_in_place(|| Party::new(Keystone::shared(), "owner", &["member"]));
+    let to = address(&vitrine);
+    let (attack, head) = (Attack::new(), Arc::new(b"GET /li".to_vec()));
+    let attackers: Vec<_> = (0..MANY)
+        .map(|number| tokio::spawn(Arc::clone(&attack).run(number, to, Arc::clone(&head))))
+        .collect();
+    let mut most = 0.0_f64;
+    while attack.begun.load(Relaxed) < MANY {
+        most = most.max(metric(&vitrine, "vitrine_http_connections"));
+        until("attackers begin", &vitrine, || true).await;
+    }
+    let list = format!("GET /v2/images HTTP/1.1\r\nHost: a\r\nX-Auth-Token: {}\r\n\r\n", owner.token);
+    for round in 0..20 {
+        for (request, expected) in [("GET /livez HTTP/1.0\r\n\r\n", 200), (list.as_str(), 200)] {
+            assert_eq!(status(to, request).await, expected, "round {round}");
+            let held = attack.held.load(Relaxed);
+            assert!(held > 200, "{held} attackers are there while others are answered");
+        }
+        most = most.max(metric(&vitrine, "vitrine_http_connections"));
+    }
+    println!("at most {most} connections, {} refused by 503", attack.refused.load(Relaxed));
+    assert!(most <= 2.0 * (FEW_CONNECTIONS + SURPLUS), "{most}: those that are being ended included");
+    assert!(most >= FEW_CONNECTIONS / 2.0, "{most}: no attack");
+    let has_settled = || metric(&vitrine, "vitrine_http_connections") <= FEW_CONNECTIONS + SURPLUS;
+    until("those that are being ended have gone", &vitrine, has_settled).await;
     assert!(metric(&vitrine, "vitrine_http_rejected_connections_total{reason=\"no_room\"}") > 1000.0);
     has_fitted(&vitrine, &memory, limit);
     attack.is_over.store(true, Relaxed);

@@ -52,8 +52,13 @@ impl Files {
 }
 
 fn serve(files: &Files) -> (Vitrine, Database<'static>) {
+    serve_with(files, "VITRINE_HTTP__MAX_CONNECTIONS", "1024")
+}
+
+fn serve_with(files: &Files, name: &str, value: &str) -> (Vitrine, Database<'static>) {
     let (keystone, database) = (Keystone::shared(), Postgres::shared().database());
     let vitrine = Vitrine::serve(&database, keystone)
+        .with(name, value)
         .with("VITRINE_TLS__CERTIFICATE", text(&files.certificate()))
         .with("VITRINE_TLS__KEY", text(&files.key()))
         .start_unready();
@@ -215,6 +220,46 @@ async fn handshakes_that_never_end_keep_nobody_out_and_are_ended() {
             assert!(closed, "it is still open");
         }
     });
+    vitrine.stop();
+}
+
+/// What the service says of itself; a counter that was never raised is 0.
+fn metric(vitrine: &Vitrine, name: &str) -> f64 {
+    let metrics = tokio::task::block_in_place(|| vitrine.figures());
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.map_or(0.0, |value| value.trim().parse().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unfinished_handshakes_count_within_the_bound_on_connections() {
+    const LIMIT: f64 = 64.0;
+    // An eighth more for probes, and as many again that are being ended.
+    const MOST: f64 = 2.0 * (LIMIT + LIMIT / 8.0);
+    let pair = Pair::new();
+    let files = Files::with(&pair);
+    let (vitrine, _database) = serve_with(&files, "VITRINE_HTTP__MAX_CONNECTIONS", &LIMIT.to_string());
+    let address: SocketAddr = vitrine.url().trim_start_matches("https://").parse().unwrap();
+    let end = Instant::now() + PATIENCE;
+    // They end by themselves after 5 s: where the machine stood still for so long, once more.
+    loop {
+        let mut handshakes = Vec::new();
+        for number in 0..300 {
+            handshakes.push(never_shaking_hands(address, number));
+            if number.is_multiple_of(20) {
+                let open = metric(&vitrine, "vitrine_http_connections");
+                assert!(open <= MOST, "{open} of {MOST}");
+            }
+        }
+        is_served(&trusting(&[&pair], false), &vitrine).await.unwrap();
+        let open = handshakes.iter().filter(|handshake| is_open(handshake)).count();
+        let ended = metric(&vitrine, "vitrine_http_rejected_connections_total{reason=\"no_room\"}");
+        println!("served beside {open} unfinished handshakes, {ended} ended for want of room");
+        if open > 20 && ended > 200.0 {
+            assert!(open <= 144, "{open} of {MOST}");
+            break;
+        }
+        assert!(Instant::now() < end, "{open} are open, {ended} were ended");
+    }
     vitrine.stop();
 }
 

@@ -62,7 +62,10 @@ pub trait Store: Send + Sync {
     /// As said above; then none of them was answered.
     fn rolls(&self, asked: &[(ImageId, Viewer<'_>)]) -> Result<Vec<Batched<Option<Roll>>>> {
         let alone = |(image, viewer): &(ImageId, Viewer<'_>)| {
-            self.members(*image, *viewer, &MembersPage::default()).map(Batched::Answered)
+            let roll = self.members(*image, *viewer, &MembersPage::default())?;
+            let is_large =
+                roll.as_ref().is_some_and(|roll| roll.members.len() > crate::limits::BATCH_MEMBERS);
+            Ok(if is_large { Batched::Alone } else { Batched::Answered(roll) })
         };
         asked.iter().map(alone).collect()
     }

@@ -199,3 +199,82 @@ fn slow_bodies_of_one_project_leave_room_for_another() {
     }
     assert_eq!(served.member_of("slow").post("/v2/images", &json!({})).status, 201, "all was given back");
 }
+
+/// Sends a request without a token and takes its answer.
+fn is_answered(wire: &mut Wire) -> bool {
+    wire.send(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n");
+    wire.reply().is_some_and(|reply| reply.status == 200)
+}
+
+#[test]
+fn idle_connection_is_closed_after_keep_alive_and_not_before() {
+    const KEEP_ALIVE: Duration = Duration::from_secs(2);
+    // The HTTP library reads its clock twice a second.
+    const SHORTEST: Duration = Duration::from_millis(1500);
+    let [short, long] = [KEEP_ALIVE, Duration::from_secs(3600)]
+        .map(|keep_alive| Served::with(|setup| setup.settings.edge.keep_alive = keep_alive));
+    let mut kept = long.connect();
+    assert!(is_answered(&mut kept));
+    let end = Instant::now() + Duration::from_secs(60);
+    // A machine that stands still for so long between two requests has tested nothing.
+    loop {
+        let mut idle = short.connect();
+        let answered_first = Instant::now();
+        assert!(is_answered(&mut idle));
+        let is_served_again = is_answered(&mut idle);
+        assert!(is_served_again || answered_first.elapsed() >= SHORTEST, "closed before its time");
+        if is_served_again {
+            let idle_since = Instant::now();
+            assert!(idle.is_closed(), "still open");
+            // It was idle a little before the client knew.
+            assert!(idle_since.elapsed() + Duration::from_millis(500) >= SHORTEST, "closed before its time");
+            break;
+        }
+        assert!(Instant::now() < end, "no second request was sent in time");
+    }
+    assert!(kept.is_silent() && is_answered(&mut kept), "3600 s have not passed");
+}
+
+#[test]
+fn probes_are_answered_beyond_the_limit_and_calls_are_not() {
+    const LIMIT: usize = 16;
+    let served = Served::with(|setup| setup.settings.edge.max_connections = LIMIT);
+    let client = served.member_of("other");
+    let list = client.ask("GET", "/v2/images").bytes();
+    let least = f64::from((16 << 20) / 512);
+    let mut busy: Vec<Wire> = Vec::new();
+    for count in 1_u8..=16 {
+        busy.push(begun(&served, "slow", 2));
+        let end = Instant::now() + Duration::from_secs(60);
+        while metric(&served, "vitrine_http_body_buffer_bytes", "") < least * f64::from(count) {
+            assert!(Instant::now() < end, "request {count} does not arrive");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+    // Connections that say nothing do not keep probes out of what is left.
+    let silent: Vec<Wire> = (0..8).map(|_| served.connect()).collect();
+    for _ in 0..5 {
+        for probe in ["/livez", "/versions"] {
+            let mut wire = served.connect();
+            wire.send(format!("GET {probe} HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes());
+            let reply = wire.reply().unwrap();
+            assert_eq!((reply.status, reply.header("connection")), (200, Some("close")), "{probe}");
+            assert!(wire.is_closed(), "its place is for the next probe");
+        }
+        let mut wire = served.connect();
+        wire.send(&list);
+        let refused = wire.reply().unwrap();
+        assert_eq!(
+            refused.verdict(),
+            (503, "The server has as many connections as it can hold: try again in 1 s.".into())
+        );
+        assert_eq!(refused.header("retry-after"), Some("1"));
+    }
+    drop(silent);
+    for mut wire in busy {
+        assert!(wire.is_silent(), "a request in progress is not ended");
+        wire.send(b" ");
+        assert_eq!(wire.reply().unwrap().status, 400, "it was read to its end");
+    }
+    assert_eq!(client.get("/v2/images").status, 200);
+}

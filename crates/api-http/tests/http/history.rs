@@ -1,5 +1,9 @@
 //! Histories of memberships: who did what, and when.
 
+use core_domain::{
+    limits::{HISTORY_PAGE, Limits},
+    member::MemberStatus,
+};
 use serde_json::{Value, json};
 
 use crate::served::Served;
@@ -101,4 +105,30 @@ fn a_history_comes_in_pages_that_lead_to_the_next() {
         let reply = owner.get(&format!("{guests}/history?{query}"));
         assert_eq!(reply.status, 400, "{query}: {reply}");
     }
+}
+
+#[test]
+fn longer_history_than_an_answer_holds_comes_on_pages() {
+    let served = Served::with(|setup| {
+        setup.rules.limits = Limits { page_default: 5_000, page_max: 5_000, ..Limits::default() };
+    });
+    let guest = served.member_of("guest");
+    let image = served.image("owner", |_| {});
+    served.share(image, "guest", MemberStatus::Pending);
+    let path = format!("/v2/images/{image}/members/guest");
+    // One change beyond a page, over one connection; the share above is the first entry.
+    let mut wire = served.connect();
+    for number in 0..HISTORY_PAGE {
+        let status = if number % 2 == 0 { "accepted" } else { "rejected" };
+        wire.send(&guest.ask("PUT", &path).json(&json!({"status": status})).bytes());
+        assert_eq!(wire.reply().unwrap().status, 200);
+    }
+    for query in ["", "?limit=5000"] {
+        let page = guest.get(&format!("{path}/history{query}")).json();
+        assert_eq!(page["history"].as_array().unwrap().len(), HISTORY_PAGE, "{query}");
+        let rest = guest.get(page["next"].as_str().unwrap()).json();
+        assert_eq!(rest["history"].as_array().unwrap().len(), 1, "{query}");
+        assert_eq!(rest.get("next"), None);
+    }
+    assert_eq!(served.list_memory(), 0);
 }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use core_domain::{image::Visibility, testing::builders};
+use core_domain::{image::Visibility, limits::MEMBERS_PAGE, member::Member, testing::builders};
 
 use crate::{client::Client, served::Served};
 
@@ -27,8 +27,13 @@ fn fat(served: &Served, project: &str) {
     }
 }
 
-/// Asks for a list and does not read the answer. Its system takes next to nothing of it either.
+/// Asks for a list of images and does not read the answer.
 fn asks(served: &Served, client: &Client<'_>) -> TcpStream {
+    asks_for(served, client, "/v2/images?visibility=private&limit=100")
+}
+
+/// Asks for this and does not read the answer. Its system takes next to nothing of it either.
+fn asks_for(served: &Served, client: &Client<'_>, path: &str) -> TcpStream {
     let connected = async {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4 << 10).unwrap();
@@ -37,7 +42,7 @@ fn asks(served: &Served, client: &Client<'_>) -> TcpStream {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     let mut stream = runtime.block_on(connected);
     stream.set_nonblocking(false).unwrap();
-    stream.write_all(&client.ask("GET", "/v2/images?visibility=private&limit=100").bytes()).unwrap();
+    stream.write_all(&client.ask("GET", path).bytes()).unwrap();
     stream
 }
 
@@ -151,4 +156,42 @@ fn a_list_that_is_read_late_is_whole() {
     }
     assert!(read.windows(8).any(|window| window == b"\"schema\""));
     until("all is given back", || served.list_memory() == 0);
+}
+
+#[test]
+fn member_lists_that_are_not_read_are_counted_and_given_back() {
+    let served = Served::with(|setup| setup.rules.limits.members_per_image = None);
+    let image = served.image("p", |_| {});
+    // In four bytes each: more than the system keeps for a connection.
+    let others = "\u{1F5BC}".repeat(240);
+    served
+        .store
+        .write(image, &builders::cause(0), |tx| {
+            for number in 0..MEMBERS_PAGE {
+                let project = builders::project(&format!("{number:05}{others}"));
+                tx.insert_member(&Member::offered(image, project, builders::at(0)))?;
+            }
+            Ok(())
+        })
+        .unwrap();
+    let client = served.member_of("p");
+    let members = format!("/v2/images/{image}/members");
+    let whole = client.get(&members);
+    assert!(whole.body.len() > 9 << 20, "{}", whole.body.len());
+    until("what was read is given back", || served.list_memory() == 0);
+    let mut streams: Vec<TcpStream> = (0..40).map(|_| asks_for(&served, &client, &members)).collect();
+    streams[0].set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut begun = [0; 12];
+    streams[0].read_exact(&mut begun).unwrap();
+    assert_eq!(&begun, b"HTTP/1.1 200");
+    // An answer has begun and holds what was not sent; the project's lists together hold a quarter at most.
+    private(&served, "other");
+    for _ in 0..20 {
+        let held = served.list_memory();
+        assert!(held > 0 && held <= 16 * MIB, "{held}");
+        assert_eq!(served.member_of("other").lists("?visibility=private"), ["small"]);
+    }
+    drop(streams);
+    until("all is given back", || served.list_memory() == 0);
+    assert_eq!(client.get(&format!("{members}?limit=1")).status, 200);
 }

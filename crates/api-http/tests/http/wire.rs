@@ -87,9 +87,21 @@ impl Wire {
         }
     }
 
-    /// Whether the other side has closed, or closes now.
+    /// Whether the other side has closed, or closes before a test has failed.
     pub(crate) fn is_closed(&mut self) -> bool {
-        matches!(self.0.get_mut().read(&mut [0]), Ok(0) | Err(_))
+        match self.0.get_mut().read(&mut [0]) {
+            Ok(count) => count == 0,
+            Err(error) => error.kind() == ErrorKind::ConnectionReset,
+        }
+    }
+
+    /// Whether the other side has neither closed nor sent anything.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        let stream = self.0.get_mut();
+        stream.set_nonblocking(true).unwrap();
+        let looked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false).unwrap();
+        looked.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
     }
 
     fn line(&mut self) -> Option<String> {
