@@ -8,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use core_domain::{Error, project::ProjectId};
+use core_domain::{Error, limits::PAGE_BYTES, project::ProjectId};
 use prometheus::IntGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -20,6 +20,8 @@ const TOTAL_BYTES: usize = 64 << 20;
 const PROJECT_BYTES: usize = TOTAL_BYTES / 4;
 /// What a list holds beside its records: the text that is being sent.
 pub(crate) const OVERHEAD_BYTES: usize = 128 << 10;
+/// What a list of images takes before its statement.
+pub(crate) const IMAGES_BYTES: usize = PAGE_BYTES + OVERHEAD_BYTES;
 /// How many projects are remembered before those without a list in progress are forgotten.
 const REMEMBERED: usize = 1024;
 
@@ -102,8 +104,6 @@ mod tests {
 
     use tokio::time::timeout;
 
-    use core_domain::limits::PAGE_BYTES;
-
     use super::*;
 
     fn project(id: &str) -> Option<ProjectId> {
@@ -121,15 +121,15 @@ mod tests {
         let budget = budget();
         let (slow, other) = (project("slow"), project("other"));
         let mut held = Vec::new();
-        while let Ok(share) = timeout(SOON, budget.take(slow.as_ref(), PAGE_BYTES)).await {
+        while let Ok(share) = timeout(SOON, budget.take(slow.as_ref(), IMAGES_BYTES)).await {
             held.push(share.unwrap());
         }
         assert_eq!((held.len(), budget.held.get()), (4, 16 << 20));
-        drop(timeout(SOON, budget.take(other.as_ref(), PAGE_BYTES)).await.unwrap().unwrap());
+        drop(timeout(SOON, budget.take(other.as_ref(), IMAGES_BYTES)).await.unwrap().unwrap());
         // What is given back is there for the next.
-        held[0].give_back(PAGE_BYTES / 2);
-        held[1].keep(PAGE_BYTES / 2);
-        held.push(timeout(SOON, budget.take(slow.as_ref(), PAGE_BYTES)).await.unwrap().unwrap());
+        held[0].give_back(IMAGES_BYTES / 2);
+        held[1].keep(IMAGES_BYTES / 2);
+        held.push(timeout(SOON, budget.take(slow.as_ref(), IMAGES_BYTES)).await.unwrap().unwrap());
         assert_eq!(budget.held.get(), 16 << 20);
         held.clear();
         assert_eq!((budget.held.get(), budget.all.available_permits()), (0, TOTAL_BYTES));
@@ -140,7 +140,7 @@ mod tests {
         let budget = budget();
         let mut held = Vec::new();
         for number in 0..40 {
-            let taken = timeout(SOON, budget.take(project(&number.to_string()).as_ref(), PAGE_BYTES)).await;
+            let taken = timeout(SOON, budget.take(project(&number.to_string()).as_ref(), IMAGES_BYTES)).await;
             held.extend(taken.ok().map(Result::unwrap));
         }
         assert_eq!((held.len(), budget.held.get()), (16, 64 << 20));

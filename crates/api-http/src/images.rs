@@ -10,7 +10,6 @@ use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use core_domain::{
     catalog::{self, NewImage},
     image::Image,
-    limits::PAGE_BYTES,
     project::ProjectId,
 };
 use serde::Serialize;
@@ -23,7 +22,7 @@ use crate::{
     app::App,
     auth::Auth,
     body::{self, Body, Id, Time, ok},
-    budget::OVERHEAD_BYTES,
+    budget::IMAGES_BYTES,
     error::ApiError,
     list_body::{self, Item},
     page::Query,
@@ -125,7 +124,7 @@ pub(crate) async fn list(
     let query = Query::of(&request)?;
     let asked = query::Asked::of(&query)?;
     let order = asked.order();
-    let memory = app.memory(&asker, PAGE_BYTES + OVERHEAD_BYTES).await?;
+    let memory = app.memory(&asker, IMAGES_BYTES).await?;
     let (page, memory) = app
         .read_into(memory, asker, move |cx, store| {
             let start = asked.start();

@@ -3,8 +3,8 @@
 use crate::error::{Error, LimitExceeded, Result};
 
 /// Bytes of memory that one page of images takes at most, as [`crate::image::Image::memory_bytes`] counts them. A page of one
-/// image may take more.
-pub const PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// image may take more. What an answer needs beside them is left for it of 4 MiB.
+pub const PAGE_BYTES: usize = (4 << 20) - (128 << 10);
 
 /// Bytes of memory, counted likewise, that the images take which a store answers at most for one batch of [`crate::store::Store::whole_images`].
 pub const BATCH_BYTES: usize = 1024 * 1024;

@@ -346,14 +346,14 @@ fn a_list_of_too_much_is_a_400_that_says_how_much() {
     let properties = |count: usize| (0..count).map(|n| format!("p{n}=x")).collect::<Vec<_>>().join("&");
     let values = |name: &str, count: usize| format!("{name}=in:{}", vec!["a"; count].join(","));
     for (query, words) in [
-        (format!("marker={first}&sort={}", vec!["name"; 10_000].join(",")), "at most 8 keys"),
+        (format!("marker={first}&sort={}", vec!["name"; 4_800].join(",")), "at most 8 keys"),
         (format!("sort={}", vec!["name:asc"; 1_700].join(",")), "at most 8 keys"),
         (times("sort_key=name", 1_500), "at most 64"),
         (times("sort_key=name", 9), "at most 8 keys"),
         (times("tag=x", 17), "at most 16"),
         (times("tag=x", 100), "at most 64"),
         (properties(17), "at most 16 properties"),
-        (properties(5_000), "at most 64"),
+        (properties(2_500), "at most 64"),
         (values("name", 1_001), "at most 1000 values"),
         (values("id", 1_001), "at most 1000 values"),
         (times("limit=1", 17), "at most 16"),
@@ -361,6 +361,9 @@ fn a_list_of_too_much_is_a_400_that_says_how_much() {
         let (status, message) = owner.get(&format!("/v2/images?{query}")).verdict();
         assert_eq!((status, message.contains(words)), (400, true), "{message}");
     }
+    // Ten thousand keys are more than a URL may hold.
+    let long = format!("/v2/images?marker={first}&sort={}", vec!["name"; 10_000].join(","));
+    assert_eq!(owner.get(&long).verdict().0, 414);
     // What is at the bound is answered; both forms of an order alike.
     for query in [
         times("tag=x", 16),

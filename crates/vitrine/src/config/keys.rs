@@ -171,9 +171,17 @@ const KEYS: &[Key] = &[
     key("events.keep_days", "days", "how long events are kept for histories; 0: for ever"),
     key("events.webhooks.NAME.url", "URL", "address that is called for each event"),
     key("events.webhooks.NAME.url_file", "path", "file with url, instead of it"),
-    key("events.webhooks.NAME.secret", "", "required: what calls are signed with, whsec_ and the Base64 form of 24 to 64 bytes"),
+    key(
+        "events.webhooks.NAME.secret",
+        "",
+        "required: what calls are signed with, whsec_ and the Base64 form of 24 to 64 bytes",
+    ),
     key("events.webhooks.NAME.secret_file", "path", "file with secret, instead of it"),
-    key("events.webhooks.NAME.previous_secret", "", "secret before, during a rotation: calls are signed with both; empty: none"),
+    key(
+        "events.webhooks.NAME.previous_secret",
+        "",
+        "secret before, during a rotation: calls are signed with both; empty: none",
+    ),
     key("events.webhooks.NAME.previous_secret_file", "path", "file with previous_secret, instead of it"),
     key("limits.members_per_image", "members", "members of one image; -1: no limit"),
     key("limits.properties_per_image", "properties", "properties of one image; -1: no limit"),
@@ -251,7 +259,10 @@ mod tests {
     use std::{collections::BTreeSet, fs};
 
     use super::*;
-    use crate::config::layers::{Layers, flatten};
+    use crate::config::{
+        events::WebhookKeys,
+        layers::{Layers, flatten},
+    };
 
     fn keys() -> Vec<String> {
         let mut leaves = Vec::new();
