@@ -269,7 +269,7 @@ fn filled(database: &Database<'_>, images: u32) -> DieselStore {
         .replace("{guests}", &(images / 20).to_string());
     database.query(&catalogue);
     database.query("VACUUM ANALYZE");
-    explain_everything(&database);
+    explain_everything(database);
     DieselStore::open(&config).expect("a store")
 }
 
