@@ -43,7 +43,7 @@ fn adding_a_member_is_five_round_trips_to_postgres() -> Result<()> {
         store.write(image.id, &cause(0), |tx| tx.insert_image(image))?;
     }
     let hold = "SELECT \"images\".\"hidden\"";
-    let look = "SELECT \"images\".\"id\"";
+    let look = "WITH asked AS";
     let add = "WITH added AS";
     for (who, roles) in [("owner", "member"), ("ops", "admin")] {
         begin_with(&sent_to_add(store, &image, who, &[roles])?, &["BEGIN", hold, look, add, "COMMIT"]);
