@@ -61,19 +61,23 @@ pub(super) fn a_page_says_whether_more_images_follow(store: &dyn Store) {
     assert_eq!([0, 1, 4, 5, 6, usize::MAX].map(count), expected);
 }
 
-/// An image whose record has this many bytes.
+/// An image whose record takes this many bytes of memory.
 pub(super) fn of_bytes(bytes: usize, image: Image) -> Image {
     // No property is longer than the API takes; each has a name of three bytes.
     const LONGEST: usize = 60_000;
-    let rest = bytes - image.record_bytes();
-    let count = rest.div_ceil(LONGEST + 3);
-    let values = rest - 3 * count;
+    let memory = |properties| Image { properties, ..image.clone() }.memory_bytes();
+    let of =
+        |count: usize| memory((0..count).map(|number| (format!("{number:03}"), String::new())).collect());
+    let each = of(2) - of(1);
+    let rest = bytes + each - of(1);
+    let count = rest.div_ceil(LONGEST + each);
+    let values = rest - each * count;
     let properties = (0..count).map(|number| {
         let length = values.saturating_sub(LONGEST * number).min(LONGEST);
         (format!("{number:03}"), "v".repeat(length))
     });
     let image = Image { properties: properties.collect(), ..image };
-    assert_eq!(image.record_bytes(), bytes);
+    assert_eq!(image.memory_bytes(), bytes);
     image
 }
 
