@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    caller::{Caller, Context},
+    caller::Context,
     error::{Conflict, Denied, Error, Missing, Result},
     image::{CONTAINER_FORMATS, DISK_FORMATS, Image, ImageAccess, ImageId, ImageStatus, Visibility},
     limits::{self, Limits},
@@ -12,7 +12,7 @@ use crate::{
     project::ProjectId,
     store::{FoundImage, ImagePage, Store, Tx},
     text,
-    visibility::{seen, sees, unseen},
+    visibility::{seen_image, sees, unseen},
 };
 
 /// An image to be made; what is `None` gets its default.
@@ -153,7 +153,7 @@ pub fn create(cx: Context<'_>, store: &dyn Store, new: NewImage) -> Result<Image
     may_be(cx, &image.access())?;
     check(cx, None, &image)?;
     store.write(image.id, &cx.cause(), |tx| {
-        if tx.image()?.is_some() {
+        if tx.image(cx.viewer())?.is_some() {
             return Err(Error::Conflict(Conflict::Image(image.id)));
         }
         keep_images(cx, tx, image.owner.as_ref())?;
@@ -172,12 +172,8 @@ pub fn show(cx: Context<'_>, store: &dyn Store, id: ImageId) -> Result<Image> {
 
 /// What [`show`] makes of what it saw.
 pub(crate) fn shown(cx: Context<'_>, id: ImageId, found: Option<FoundImage>) -> Result<Image> {
-    let FoundImage { access, is_member, image } = found.ok_or_else(|| unseen(id))?;
-    seen(cx, id, Some(&access), is_member)?;
-    if !may_get(cx, &access) {
-        return Err(unseen(id));
-    }
-    image.ok_or_else(|| Error::Internal("the store kept back an image that its viewer sees".into()))
+    let image = seen_image(cx, id, found)?;
+    if may_get(cx, &image.access()) { Ok(image) } else { Err(unseen(id)) }
 }
 
 /// A page of the images that a caller lists. It may hold fewer images than `limit` and still have a next one: it is bounded in
@@ -235,9 +231,7 @@ pub fn list(
 /// make no sense; properties that are not there; what grows beyond a limit.
 pub fn change(cx: Context<'_>, store: &dyn Store, id: ImageId, edits: &[Edit]) -> Result<Image> {
     store.write(id, &cx.cause(), |tx| {
-        let before = tx.image()?.ok_or_else(|| unseen(id))?;
-        let is_member = is_member(tx, cx.caller)?;
-        seen(cx, id, Some(&before.access()), is_member)?;
+        let before = seen_image(cx, id, tx.image(cx.viewer())?)?;
         cx.may(Action::ModifyImage, &before.access(), None)?;
         let mut image = before.clone();
         for edit in edits {
@@ -265,9 +259,7 @@ pub fn change(cx: Context<'_>, store: &dyn Store, id: ImageId, edits: &[Edit]) -
 /// Unseen; not the owner's side; protected.
 pub fn delete(cx: Context<'_>, store: &dyn Store, id: ImageId) -> Result<()> {
     store.write(id, &cx.cause(), |tx| {
-        let image = tx.image()?.ok_or_else(|| unseen(id))?;
-        let is_member = is_member(tx, cx.caller)?;
-        seen(cx, id, Some(&image.access()), is_member)?;
+        let image = seen_image(cx, id, tx.image(cx.viewer())?)?;
         cx.may(Action::DeleteImage, &image.access(), None)?;
         if image.protected {
             return Err(Error::Denied(Denied::Protected(id)));
@@ -283,13 +275,6 @@ fn keep_images(cx: Context<'_>, tx: &mut dyn Tx, owner: Option<&ProjectId>) -> R
             limits::keep("images of one project", maximum.saturating_add(1), Some(maximum))
         }
         (Some(_) | None, _) => Ok(()),
-    }
-}
-
-fn is_member(tx: &mut dyn Tx, caller: &Caller) -> Result<bool> {
-    match &caller.project {
-        Some(project) => Ok(tx.member(project)?.is_some()),
-        None => Ok(false),
     }
 }
 

@@ -109,8 +109,8 @@ struct PermittedTx<'a> {
 }
 
 impl Tx for PermittedTx<'_> {
-    fn image(&mut self) -> Result<Option<Image>> {
-        self.tx.image()
+    fn image(&mut self, viewer: Viewer<'_>) -> Result<Option<FoundImage>> {
+        self.tx.image(viewer)
     }
 
     fn insert_image(&mut self, image: &Image) -> Result<()> {
@@ -129,12 +129,8 @@ impl Tx for PermittedTx<'_> {
         self.tx.owns_at_least(owner, images)
     }
 
-    fn member(&mut self, project: &ProjectId) -> Result<Option<Member>> {
-        self.tx.member(project)
-    }
-
-    fn sharing(&mut self, caller: Option<&ProjectId>, with: &ProjectId) -> Result<Option<Sharing>> {
-        self.tx.sharing(caller, with)
+    fn sharing(&mut self, viewer: Viewer<'_>, with: &ProjectId) -> Result<Option<Sharing>> {
+        self.tx.sharing(viewer, with)
     }
 
     fn end_members(&mut self, reason: Reason) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::{
     policy::Action,
     project::ProjectId,
     store::{HistoryPage, MembersPage, Roll, Sight, Store, retry},
-    visibility::{seen, unseen},
+    visibility::{seen, seen_image, unseen},
 };
 
 /// Shares an image with a project: a new membership, pending. A private image becomes shared by it, and its former members
@@ -25,9 +25,9 @@ use crate::{
 /// Unseen image; not the owner's side, or the image cannot have members; a member already; too many members.
 pub fn add(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &ProjectId) -> Result<Member> {
     store.write(image, &cx.cause(), |tx| {
-        let sharing = tx.sharing(cx.caller.project.as_ref(), project)?.ok_or_else(|| unseen(image))?;
-        let access = sharing.image.access();
-        seen(cx, image, Some(&access), sharing.is_member)?;
+        let sharing = tx.sharing(cx.viewer(), project)?.ok_or_else(|| unseen(image))?;
+        let record = seen_image(cx, image, Some(sharing.found))?;
+        let access = record.access();
         match (access.visibility, cx.rules.private_images) {
             (Visibility::Shared, _) | (Visibility::Private, PrivateImages::Share) => {}
             (Visibility::Public | Visibility::Community, _)
@@ -44,7 +44,7 @@ pub fn add(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Project
         limits::keep("image members", before.saturating_add(1), cx.rules.limits.members_per_image)?;
         if begins_anew {
             tx.end_members(Reason::Reshared)?;
-            let shared = Image { visibility: Visibility::Shared, updated_at: cx.now, ..sharing.image };
+            let shared = Image { visibility: Visibility::Shared, updated_at: cx.now, ..record };
             tx.update_image(&shared)?;
         }
         let member = Member::offered(image, project.clone(), cx.now);

@@ -142,11 +142,11 @@ pub trait Store: Send + Sync {
 
 /// A change of one image under way; dropped without [`Tx::commit`], it never was.
 pub trait Tx {
-    /// The image. `None`: there is none with this id.
+    /// [`Store::image`], of the image as it is within this change.
     ///
     /// # Errors
     /// As for every method of a [`Store`].
-    fn image(&mut self) -> Result<Option<Image>>;
+    fn image(&mut self, viewer: Viewer<'_>) -> Result<Option<FoundImage>>;
 
     /// Keeps a new image; its id is the one this change began with.
     ///
@@ -174,18 +174,12 @@ pub trait Tx {
     /// As for every method of a [`Store`].
     fn owns_at_least(&mut self, owner: &ProjectId, images: usize) -> Result<bool>;
 
-    /// The membership of this project in the image.
+    /// One look at the image, as [`Tx::image`], at whether `with` has a membership in it, and at how many memberships it
+    /// has. `None`: no such image.
     ///
     /// # Errors
     /// As for every method of a [`Store`].
-    fn member(&mut self, project: &ProjectId) -> Result<Option<Member>>;
-
-    /// One look at the image, at whether `caller` has a membership in it, at whether `with` has one, and at how many
-    /// there are. `None`: no such image.
-    ///
-    /// # Errors
-    /// As for every method of a [`Store`].
-    fn sharing(&mut self, caller: Option<&ProjectId>, with: &ProjectId) -> Result<Option<Sharing>>;
+    fn sharing(&mut self, viewer: Viewer<'_>, with: &ProjectId) -> Result<Option<Sharing>>;
 
     /// Ends every membership of the image, with an event for each that gives this reason, in the order of
     /// [`Store::members`]. It takes as many steps for a thousand members as for one.
@@ -219,7 +213,7 @@ pub struct Sight {
     pub member: Option<Member>,
 }
 
-/// What [`Store::image`] sees.
+/// What [`Store::image`] and [`Tx::image`] see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundImage {
     /// What decisions are made on.
@@ -252,12 +246,10 @@ pub enum Batched<T> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sharing {
     /// The image.
-    pub image: Image,
-    /// Whether the caller's project has a membership, in any status.
-    pub is_member: bool,
-    /// Whether the project asked about has one, in any status.
+    pub found: FoundImage,
+    /// Whether the project asked about has a membership, in any status; false if the viewer does not see the image.
     pub is_shared_already: bool,
-    /// How many members the image has, in any status.
+    /// How many members the image has, in any status; 0 if the viewer does not see the image.
     pub members: usize,
 }
 

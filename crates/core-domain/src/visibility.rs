@@ -6,7 +6,8 @@
 use crate::{
     caller::Context,
     error::{Error, Missing, Result},
-    image::{ImageAccess, ImageId},
+    image::{Image, ImageAccess, ImageId},
+    store::FoundImage,
 };
 
 /// Whether the caller sees the image: [`crate::store::Viewer::sees`].
@@ -30,4 +31,14 @@ pub fn seen(cx: Context<'_>, id: ImageId, image: Option<&ImageAccess>, is_member
         Some(image) if sees(cx, image, is_member) => Ok(()),
         Some(_) | None => Err(unseen(id)),
     }
+}
+
+/// The record of an image that the caller sees.
+///
+/// # Errors
+/// As of [`seen`].
+pub(crate) fn seen_image(cx: Context<'_>, id: ImageId, found: Option<FoundImage>) -> Result<Image> {
+    let FoundImage { access, is_member, image } = found.ok_or_else(|| unseen(id))?;
+    seen(cx, id, Some(&access), is_member)?;
+    image.ok_or_else(|| Error::Internal("the store kept back an image that its viewer sees".into()))
 }

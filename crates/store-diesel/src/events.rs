@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use chrono::NaiveDateTime;
 use core_domain::{
     event::{Attribute, Cause, Change, Deed, Event, Reason},
-    image::{Image, ImageId},
+    image::{Image, ImageAccess, ImageId},
     member::{Member, MemberStatus},
     project::{ProjectId, UserId},
     store::HistoryPage,
@@ -153,13 +153,13 @@ pub(crate) fn keep_of_image(
     deed: Deed,
     changed: &BTreeSet<Attribute>,
 ) -> Result<(), Fault> {
-    let snapshot = snapshot::text(image)?;
+    let (snapshot, access) = (snapshot::text(image)?, image.access());
     let names = snapshot::names(changed)?;
     let row = NewEvent {
         owner_changed: changed.contains(&Attribute::Owner),
         snapshot: Some(&snapshot),
         changed: Some(&names),
-        ..NewEvent::new(cause, image, deed)
+        ..NewEvent::new(cause, &access, image.name.as_deref(), deed)
     };
     keep(connection, row)
 }
@@ -168,7 +168,8 @@ pub(crate) fn keep_of_image(
 pub(crate) fn keep_of_member(
     connection: &mut Connection,
     cause: &Cause,
-    image: &Image,
+    image: &ImageAccess,
+    image_name: Option<&str>,
     done: &MemberDeed<'_>,
 ) -> Result<(), Fault> {
     let row = NewEvent {
@@ -176,7 +177,7 @@ pub(crate) fn keep_of_member(
         old: done.old.map(MemberStatus::as_str),
         new: done.new.map(MemberStatus::as_str),
         made: Some(kept(done.member.created_at)),
-        ..NewEvent::new(cause, image, done.deed)
+        ..NewEvent::new(cause, image, image_name, done.deed)
     };
     keep(connection, row)
 }
@@ -211,7 +212,7 @@ struct NewEvent<'a> {
 }
 
 impl<'a> NewEvent<'a> {
-    fn new(cause: &'a Cause, image: &'a Image, deed: Deed) -> Self {
+    fn new(cause: &'a Cause, image: &'a ImageAccess, image_name: Option<&'a str>, deed: Deed) -> Self {
         Self {
             id: Key(Uuid::new_v4()),
             at: kept(cause.at),
@@ -219,7 +220,7 @@ impl<'a> NewEvent<'a> {
             project: cause.project.as_ref().map(ProjectId::as_str),
             request: &cause.request,
             image: Key(image.id.uuid()),
-            image_name: image.name.as_deref(),
+            image_name,
             owner: image.owner.as_ref().map(ProjectId::as_str),
             deed: deed.as_str(),
             member: None,

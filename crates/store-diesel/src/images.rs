@@ -11,14 +11,14 @@ use core_domain::{
     project::ProjectId,
     store::{FoundImage, Sharing, Viewer},
 };
-use diesel::{dsl::exists, prelude::*};
+use diesel::prelude::*;
 
 pub(crate) use self::list::list;
 use crate::{
     columns::{Properties, Texts},
     connection::Connection,
     error::{Fault, impossible, read},
-    schema::{Key, image_ids, image_members, images},
+    schema::{Key, image_ids, images},
 };
 
 /// A row of `images`, for reading and inserting: a whole image.
@@ -49,7 +49,7 @@ pub(crate) fn find(
     id: ImageId,
     viewer: Viewer<'_>,
 ) -> Result<Option<FoundImage>, Fault> {
-    let statement = look::Look { id: Key(id.uuid()), project: viewer.project, is_admin: viewer.admin };
+    let statement = look::Look::of(id, viewer);
     let rows: Vec<look::LookRow> = connection.run(|any| statement.load(any))?;
     rows.into_iter().next().map(look::found).transpose()
 }
@@ -59,29 +59,14 @@ pub(crate) fn find(
 pub(crate) fn sharing(
     connection: &mut Connection,
     id: ImageId,
-    caller: Option<&ProjectId>,
+    viewer: Viewer<'_>,
     with: &ProjectId,
 ) -> Result<Option<Sharing>, Fault> {
-    let caller = caller.map(ProjectId::as_str);
-    let members = || {
-        image_members::table.filter(image_members::image_id.eq(images::id)).select(image_members::member_id)
-    };
-    let found: Option<(ImageRow, bool, bool, Option<i64>)> = connection.run(|any| {
-        images::table
-            .filter(images::id.eq(Key(id.uuid())))
-            .select((
-                images::all_columns,
-                exists(members().filter(image_members::member_id.nullable().eq(caller))),
-                exists(members().filter(image_members::member_id.eq(with.as_str()))),
-                members().count().single_value(),
-            ))
-            .get_result(any)
-            .optional()
-    })?;
-    let Some((row, is_member, is_shared_already, counted)) = found else { return Ok(None) };
-    let members = counted.and_then(|counted| usize::try_from(counted).ok());
-    let members = members.ok_or_else(|| impossible("the database could not count members"))?;
-    Ok(Some(Sharing { image: image(row)?, is_member, is_shared_already, members }))
+    let statement = look::SharingLook { look: look::Look::of(id, viewer), with };
+    let rows: Vec<(look::LookRow, bool, i64)> = connection.run(|any| statement.load(any))?;
+    let Some((row, is_shared_already, counted)) = rows.into_iter().next() else { return Ok(None) };
+    let members = usize::try_from(counted).map_err(|_| impossible("the database could not count members"))?;
+    Ok(Some(Sharing { found: look::found(row)?, is_shared_already, members }))
 }
 
 /// [`core_domain::store::Tx::owns_at_least`]: at most so many entries of an index on the owner are read. Two statements:

@@ -203,10 +203,19 @@ impl Change {
         done
     }
 
+    fn find(&mut self, viewer: Viewer<'_>) -> Result<Option<FoundImage>, Fault> {
+        if !self.hold()? {
+            return Ok(None);
+        }
+        let found = images::find(&mut self.connection, self.image, viewer);
+        let found = self.note(found)?;
+        self.known = found.as_ref().and_then(|found| found.image.clone());
+        Ok(found)
+    }
+
     fn known(&mut self) -> Result<Option<&Image>, Fault> {
-        if self.known.is_none() && self.hold()? {
-            let found = images::find(&mut self.connection, self.image, Viewer::ADMIN);
-            self.known = self.note(found)?.and_then(|found| found.image);
+        if self.known.is_none() {
+            self.find(Viewer::ADMIN)?;
         }
         Ok(self.known.as_ref())
     }
@@ -223,8 +232,8 @@ impl Change {
 }
 
 impl Tx for Change {
-    fn image(&mut self) -> Result<Option<Image>> {
-        Ok(self.known()?.cloned())
+    fn image(&mut self, viewer: Viewer<'_>) -> Result<Option<FoundImage>> {
+        Ok(self.find(viewer)?)
     }
 
     fn insert_image(&mut self, image: &Image) -> Result<()> {
@@ -259,21 +268,13 @@ impl Tx for Change {
         Ok(self.note(found)?)
     }
 
-    fn member(&mut self, project: &ProjectId) -> Result<Option<Member>> {
+    fn sharing(&mut self, viewer: Viewer<'_>, with: &ProjectId) -> Result<Option<Sharing>> {
         if !self.hold()? {
             return Ok(None);
         }
-        let found = members::find(&mut self.connection, self.image, project);
-        Ok(self.note(found)?)
-    }
-
-    fn sharing(&mut self, caller: Option<&ProjectId>, with: &ProjectId) -> Result<Option<Sharing>> {
-        if !self.hold()? {
-            return Ok(None);
-        }
-        let found = images::sharing(&mut self.connection, self.image, caller, with);
+        let found = images::sharing(&mut self.connection, self.image, viewer, with);
         let sharing = self.note(found)?;
-        self.known = sharing.as_ref().map(|sharing| sharing.image.clone());
+        self.known = sharing.as_ref().and_then(|sharing| sharing.found.image.clone());
         Ok(sharing)
     }
 

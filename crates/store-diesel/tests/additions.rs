@@ -8,7 +8,7 @@ use core_domain::{
     error::Conflict,
     image::Image,
     member::Member,
-    store::{HistoryPage, Store},
+    store::{HistoryPage, Store, Viewer},
     testing::builders::{an_image, at, cause, project},
 };
 use store_diesel::{Config, DieselStore, migrate};
@@ -35,8 +35,10 @@ fn whoever_waited_for_an_image_sees_who_was_added_meanwhile() {
     first.insert_member(&Member::offered(image.id, project("p"), at(3))).expect("a membership");
     thread::scope(|scope| {
         let second = scope.spawn(|| {
+            let own = project("p");
+            let viewer = Viewer { project: Some(&own), admin: false };
             let mut second = store.begin(image.id, &cause(0)).expect("a change");
-            second.sharing(Some(&project("p")), &project("p")).expect("a look").expect("the image")
+            second.sharing(viewer, &project("p")).expect("a look").expect("the image")
         });
         patience::until("the second to wait for the image", Duration::from_secs(60), || {
             let waiting = database.query(
@@ -47,7 +49,7 @@ fn whoever_waited_for_an_image_sees_who_was_added_meanwhile() {
         });
         first.commit().expect("an end");
         let seen = second.join().expect("a thread that did not panic");
-        assert_eq!((seen.is_member, seen.is_shared_already, seen.members), (true, true, 1));
+        assert_eq!((seen.found.is_member, seen.is_shared_already, seen.members), (true, true, 1));
     });
 }
 

@@ -8,7 +8,7 @@ use core_domain::{
     image::Image,
     member::{Member, MemberStatus},
     outbox::{Claim, Lease, Outbox},
-    store::Store,
+    store::{Store, Viewer},
     testing::builders::{an_image, at, cause, project},
 };
 use diesel::{
@@ -93,7 +93,11 @@ fn records_are_kept_in_events_only_while_a_sink_is_configured() {
             image.tags.insert(format!("tag{tags}"));
             let by: &dyn Store = by;
             by.write(image.id, &cause(2), |tx| {
-                if tx.image()?.is_none() { tx.insert_image(&image) } else { tx.update_image(&image) }
+                if tx.image(Viewer::ADMIN)?.is_none() {
+                    tx.insert_image(&image)
+                } else {
+                    tx.update_image(&image)
+                }
             })
             .expect("a change");
             let last = "FROM events ORDER BY number DESC LIMIT 1";

@@ -19,7 +19,7 @@ use core_domain::{
     Result,
     image::Image,
     member::{Member, MemberStatus},
-    store::Store,
+    store::{Store, Viewer},
     testing::builders::{an_image, at, cause, project},
 };
 use store_diesel::{Config, DieselStore, migrate, migrate_from};
@@ -101,7 +101,7 @@ impl Load<'_> {
         let cause = cause(1_000_000 + round);
         let mut change = || -> Result<()> {
             let mut tx = self.store.begin(image.id, &cause)?;
-            tx.image()?;
+            tx.image(Viewer::ADMIN)?;
             has_met = patience::within(Duration::from_millis(500), || waits().then_some(())).is_some();
             tx.update_image(&Image { name: Some(format!("slow-{round}")), ..image.clone() })?;
             tx.insert_member(&Member::offered(image.id, project(&format!("guest-{round}")), cause.at))?;

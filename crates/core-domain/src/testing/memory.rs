@@ -52,6 +52,14 @@ impl Records {
     fn member(&self, image: ImageId, project: Option<&ProjectId>) -> Option<&Member> {
         self.members.get(&(image, project?.clone()))
     }
+
+    fn image(&self, id: ImageId, viewer: Viewer<'_>) -> Option<FoundImage> {
+        self.images.get(&id).map(|image| {
+            let (access, is_member) = (image.access(), self.member(id, viewer.project).is_some());
+            let image = viewer.sees(&access, is_member).then(|| image.clone());
+            FoundImage { access, is_member, image }
+        })
+    }
 }
 
 impl Store for MemoryStore {
@@ -88,12 +96,7 @@ impl Store for MemoryStore {
     }
 
     fn image(&self, id: ImageId, viewer: Viewer<'_>) -> Result<Option<FoundImage>> {
-        let Kept { records, .. } = &*self.kept();
-        Ok(records.images.get(&id).map(|image| {
-            let (access, is_member) = (image.access(), records.member(id, viewer.project).is_some());
-            let image = viewer.sees(&access, is_member).then(|| image.clone());
-            FoundImage { access, is_member, image }
-        }))
+        Ok(self.kept().records.image(id, viewer))
     }
 
     fn images(&self, listing: &Listing) -> Result<ImagePage> {
@@ -198,8 +201,8 @@ impl MemoryTx<'_> {
 }
 
 impl Tx for MemoryTx<'_> {
-    fn image(&mut self) -> Result<Option<Image>> {
-        Ok(self.changed.images.get(&self.image).cloned())
+    fn image(&mut self, viewer: Viewer<'_>) -> Result<Option<FoundImage>> {
+        Ok(self.changed.image(self.image, viewer))
     }
 
     fn insert_image(&mut self, image: &Image) -> Result<()> {
@@ -230,17 +233,16 @@ impl Tx for MemoryTx<'_> {
         Ok(owned.take(images).count() == images)
     }
 
-    fn member(&mut self, project: &ProjectId) -> Result<Option<Member>> {
-        Ok(self.changed.member(self.image, Some(project)).cloned())
-    }
-
-    fn sharing(&mut self, caller: Option<&ProjectId>, with: &ProjectId) -> Result<Option<Sharing>> {
+    fn sharing(&mut self, viewer: Viewer<'_>, with: &ProjectId) -> Result<Option<Sharing>> {
         let records = &self.changed;
-        Ok(records.images.get(&self.image).map(|image| Sharing {
-            image: image.clone(),
-            is_member: records.member(self.image, caller).is_some(),
-            is_shared_already: records.member(self.image, Some(with)).is_some(),
-            members: records.members.keys().filter(|(image, _)| *image == self.image).count(),
+        let members = records.members.keys().filter(|(image, _)| *image == self.image);
+        Ok(records.image(self.image, viewer).map(|found| match &found.image {
+            Some(_) => Sharing {
+                found,
+                is_shared_already: records.member(self.image, Some(with)).is_some(),
+                members: members.count(),
+            },
+            None => Sharing { found, is_shared_already: false, members: 0 },
         }))
     }
 

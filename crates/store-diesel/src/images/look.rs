@@ -3,12 +3,16 @@
 //! What Postgres keeps outside the row is not read for a viewer that does not see the image: the `CASE` that answers it is not
 //! taken. The predicate is that of [`core_domain::store::Viewer::sees`], and the suite compares the two.
 
-use core_domain::{project::ProjectId, store::FoundImage};
+use core_domain::{
+    image::ImageId,
+    project::ProjectId,
+    store::{FoundImage, Viewer},
+};
 use diesel::{
     QueryResult,
     prelude::*,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Bool, Nullable, Text},
+    sql_types::{BigInt, Bool, Nullable, Text},
 };
 
 use super::{ImageRow, access, image};
@@ -45,13 +49,22 @@ pub(crate) fn found((seen, is_member, record): LookRow) -> Result<FoundImage, Fa
 
 /// One look.
 pub(super) struct Look<'a> {
-    pub(super) id: Key,
-    pub(super) project: Option<&'a ProjectId>,
-    pub(super) is_admin: bool,
+    id: Key,
+    project: Option<&'a ProjectId>,
+    is_admin: bool,
 }
 
-impl QueryFragment<MultiBackend> for Look<'_> {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+impl<'a> Look<'a> {
+    pub(super) fn of(id: ImageId, viewer: Viewer<'a>) -> Self {
+        Self { id: Key(id.uuid()), project: viewer.project, is_admin: viewer.admin }
+    }
+
+    /// A select of [`COLUMNS`] and `more`, which may name `images.is_read`.
+    fn select<'b>(
+        &'b self,
+        mut out: AstPass<'_, 'b, MultiBackend>,
+        more: impl FnOnce(AstPass<'_, 'b, MultiBackend>) -> QueryResult<()>,
+    ) -> QueryResult<()> {
         out.push_sql("WITH asked AS (SELECT ");
         match self.project {
             Some(project) => out.push_bind_param::<Nullable<Text>, _>(project.as_str())?,
@@ -61,6 +74,7 @@ impl QueryFragment<MultiBackend> for Look<'_> {
         out.push_bind_param::<Bool, _>(&self.is_admin)?;
         out.push_sql(" AS is_admin) SELECT ");
         out.push_sql(COLUMNS);
+        more(out.reborrow())?;
         out.push_sql(" FROM (SELECT images.*, own.member_id IS NOT NULL AS is_member, ");
         out.push_sql(IS_SEEN);
         out.push_sql(
@@ -70,6 +84,12 @@ impl QueryFragment<MultiBackend> for Look<'_> {
         out.push_bind_param::<Id, _>(&self.id)?;
         out.push_sql(") AS images");
         Ok(())
+    }
+}
+
+impl QueryFragment<MultiBackend> for Look<'_> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        self.select(out, |_| Ok(()))
     }
 }
 
@@ -83,3 +103,38 @@ impl QueryId for Look<'_> {
 }
 
 impl<Conn> RunQueryDsl<Conn> for Look<'_> {}
+
+/// A look that also tells whether the project `with` has a membership, and how many memberships there are. Neither is looked
+/// up for a viewer that does not see the image.
+pub(super) struct SharingLook<'a> {
+    pub(super) look: Look<'a>,
+    pub(super) with: &'a ProjectId,
+}
+
+impl QueryFragment<MultiBackend> for SharingLook<'_> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, MultiBackend>) -> QueryResult<()> {
+        self.look.select(out, |mut out| {
+            out.push_sql(
+                ", CASE WHEN images.is_read THEN EXISTS (SELECT 1 FROM image_members AS member \
+                 WHERE member.image_id = images.id AND member.member_id = ",
+            );
+            out.push_bind_param::<Text, _>(self.with.as_str())?;
+            out.push_sql(
+                ") ELSE FALSE END, CASE WHEN images.is_read THEN (SELECT count(*) FROM image_members AS member \
+                 WHERE member.image_id = images.id) ELSE 0 END",
+            );
+            Ok(())
+        })
+    }
+}
+
+impl Query for SharingLook<'_> {
+    type SqlType = (LookTypes, Bool, BigInt);
+}
+
+impl QueryId for SharingLook<'_> {
+    type QueryId = SharingLook<'static>;
+    const HAS_STATIC_QUERY_ID: bool = true;
+}
+
+impl<Conn> RunQueryDsl<Conn> for SharingLook<'_> {}

@@ -7,7 +7,7 @@ use core_domain::{
     image::{Image, ImageAccess},
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{StatusChange, Viewer},
+    store::StatusChange,
 };
 use diesel::{
     pg::Pg,
@@ -16,14 +16,14 @@ use diesel::{
     sql_types::{Nullable, Text, Timestamp},
 };
 
-use super::find;
+use super::{AccessRow, find};
 use crate::{
     connection::Connection,
     error::Fault,
     events::{self, MemberDeed},
-    images::{self, kept},
+    images::{access, kept},
     rounds,
-    schema::{Id, Key, image_members},
+    schema::{Id, Key, image_members, images},
 };
 
 /// [`core_domain::store::Store::set_status`].
@@ -35,7 +35,7 @@ pub(crate) fn set_status(
         return Ok(changed);
     }
     connection.transaction(|connection| {
-        let Some((image, before)) = seen(connection, change.seen, change.member)? else { return Ok(None) };
+        let Some((name, before)) = seen(connection, change.seen, change.member)? else { return Ok(None) };
         if before.status == change.status {
             return Ok(Some(before));
         }
@@ -50,7 +50,7 @@ pub(crate) fn set_status(
         })?;
         let (old, new) = (Some(before.status), Some(change.status));
         let deed = MemberDeed { deed: Deed::Update, member: &member, old, new };
-        events::keep_of_member(connection, change.cause, &image, &deed)?;
+        events::keep_of_member(connection, change.cause, change.seen, name.as_deref(), &deed)?;
         Ok(Some(member))
     })
 }
@@ -68,12 +68,12 @@ pub(crate) fn delete(
         return Ok(deleted > 0);
     }
     connection.transaction(|connection| {
-        let Some((image, member)) = seen(connection, seen_as, project)? else { return Ok(false) };
+        let Some((name, member)) = seen(connection, seen_as, project)? else { return Ok(false) };
         connection.run(|any| {
-            diesel::delete(image_members::table.find((Key(image.id.uuid()), project.as_str()))).execute(any)
+            diesel::delete(image_members::table.find((Key(seen_as.id.uuid()), project.as_str()))).execute(any)
         })?;
         let deed = MemberDeed { deed: Deed::Delete, member: &member, old: Some(member.status), new: None };
-        events::keep_of_member(connection, cause, &image, &deed)?;
+        events::keep_of_member(connection, cause, seen_as, name.as_deref(), &deed)?;
         Ok(true)
     })
 }
@@ -112,18 +112,28 @@ pub(crate) fn insert(
             .execute(any)
     })?;
     let deed = MemberDeed { deed: Deed::Create, member, old: None, new: Some(member.status) };
-    events::keep_of_member(connection, cause, image, &deed).map_err(Fault::of_own_key)
+    events::keep_of_member(connection, cause, &image.access(), image.name.as_deref(), &deed)
+        .map_err(Fault::of_own_key)
 }
 
-/// The image, if it still is what was seen, and the membership.
+/// The image's name and the membership, if the image still is what was seen.
 fn seen(
     connection: &mut Connection,
     seen: &ImageAccess,
     project: &ProjectId,
-) -> Result<Option<(Image, Member)>, Fault> {
-    let image = images::find(connection, seen.id, Viewer::ADMIN)?.and_then(|found| found.image);
-    let Some(image) = image.filter(|image| image.access() == *seen) else { return Ok(None) };
-    Ok(find(connection, seen.id, project)?.map(|member| (image, member)))
+) -> Result<Option<(Option<String>, Member)>, Fault> {
+    let found: Option<(AccessRow, Option<String>)> = connection.run(|any| {
+        images::table
+            .find(Key(seen.id.uuid()))
+            .select(((images::id, images::owner, images::visibility), images::name))
+            .get_result(any)
+            .optional()
+    })?;
+    let Some((row, name)) = found else { return Ok(None) };
+    if access(row)? != *seen {
+        return Ok(None);
+    }
+    Ok(find(connection, seen.id, project)?.map(|member| (name, member)))
 }
 
 /// The end of a membership. No owner is empty, so that the empty text stands for none.

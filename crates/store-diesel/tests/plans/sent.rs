@@ -3,6 +3,7 @@
 use core_domain::{
     Context, Result, Rules,
     image::{Image, Visibility},
+    member::{Member, MemberStatus},
     sharing,
     store::Store,
     testing::builders::{an_image, at, caller, cause, project},
@@ -43,16 +44,39 @@ fn adding_a_member_is_five_round_trips_to_postgres() -> Result<()> {
         store.write(image.id, &cause(0), |tx| tx.insert_image(image))?;
     }
     let hold = "SELECT \"images\".\"hidden\"";
-    let look = "SELECT \"images\".\"id\"";
+    let look = "WITH asked AS";
     let add = "WITH added AS";
     for (who, roles) in [("owner", "member"), ("ops", "admin")] {
         begin_with(&sent_to_add(store, &image, who, &[roles])?, &["BEGIN", hold, look, add, "COMMIT"]);
     }
-    // A private image ends its former memberships first. That it is shared from now on is a change, and has an event, of its own.
+    // Its former members end first. That a private image is shared from now on is a change, and has an event, of its own.
+    let end = "WITH ended AS";
     let share = "UPDATE \"images\"";
     begin_with(
         &sent_to_add(store, &private, "owner", &["member"])?,
-        &["BEGIN", hold, look, "WITH ended AS", share, "INSERT INTO events", add, "COMMIT"],
+        &["BEGIN", hold, look, end, share, "INSERT INTO events", add, "COMMIT"],
     );
+    Ok(())
+}
+
+#[test]
+fn changing_a_membership_in_sqlite_reads_no_tags_and_properties() -> Result<()> {
+    told::listen();
+    let directory = tempfile::tempdir().expect("a directory");
+    let config = Config::parse(&format!("sqlite://{}/records.db", directory.path().display()))?;
+    migrate(&config, &mut |_| ()).expect("a schema");
+    let store = DieselStore::open(&config)?;
+    let (image, member) = (an_image("owner"), project("p"));
+    (&store as &dyn Store).write(image.id, &cause(0), |tx| tx.insert_image(&image))?;
+    (&store as &dyn Store).write(image.id, &cause(0), |tx| {
+        tx.insert_member(&Member::offered(image.id, member.clone(), at(1)))
+    })?;
+    let told = told::during(|| {
+        let answered = store.set_status(&image.access(), &member, MemberStatus::Accepted, &cause(2));
+        assert!(answered.expect("an answer").is_some());
+        assert!(store.delete_member(&image.access(), &member, &cause(3)).expect("a deletion"));
+    });
+    let reads = told.run.iter().filter(|statement| statement.contains("properties")).collect::<Vec<_>>();
+    assert!(!told.run.is_empty() && reads.is_empty(), "{reads:#?}");
     Ok(())
 }

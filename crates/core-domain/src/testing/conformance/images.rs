@@ -167,28 +167,33 @@ pub(super) fn a_record_as_large_as_allowed_is_kept(store: &dyn Store) {
     assert_eq!(find(store, changed.id), Some(changed));
 }
 
+/// What an admin sees of the image.
+fn whole(image: &Image, is_member: bool) -> FoundImage {
+    FoundImage { access: image.access(), is_member, image: Some(image.clone()) }
+}
+
 pub(super) fn a_change_sees_what_it_did(store: &dyn Store) {
     let image = full("owner");
     let changed = Image { tags: BTreeSet::new(), name: None, ..image.clone() };
     let member = Member::offered(image.id, project("p"), at(3));
     let mut tx = store.begin(image.id, &cause(0)).expect("a change");
     tx.insert_image(&image).expect("a new image");
-    assert_eq!(tx.image().expect("a look"), Some(image.clone()));
+    assert_eq!(tx.image(Viewer::ADMIN).expect("a look"), Some(whole(&image, false)));
     tx.update_image(&changed).expect("another name");
-    assert_eq!(tx.image().expect("a look"), Some(changed.clone()));
+    assert_eq!(tx.image(Viewer::ADMIN).expect("a look"), Some(whole(&changed, false)));
     tx.insert_member(&member).expect("a new membership");
-    assert_eq!(tx.member(&member.project).expect("a look"), Some(member.clone()));
-    let sharing = tx.sharing(Some(&project("owner")), &member.project).expect("a look");
-    let expected = Sharing { image: changed.clone(), is_member: false, is_shared_already: true, members: 1 };
+    let sharing = tx.sharing(Viewer::ADMIN, &member.project).expect("a look");
+    let expected = Sharing { found: whole(&changed, false), is_shared_already: true, members: 1 };
     assert_eq!(sharing, Some(expected));
     tx.update_image(&image).expect("the name of before");
-    let sharing = tx.sharing(Some(&member.project), &project("q")).expect("a look");
-    let expected = Sharing { image: image.clone(), is_member: true, is_shared_already: false, members: 1 };
+    let own = Viewer { project: Some(&member.project), admin: false };
+    assert_eq!(tx.image(own).expect("a look"), Some(whole(&image, true)));
+    let sharing = tx.sharing(own, &project("q")).expect("a look");
+    let expected = Sharing { found: whole(&image, true), is_shared_already: false, members: 1 };
     assert_eq!(sharing, Some(expected));
     tx.delete_image().expect("a deletion");
-    assert_eq!(tx.image().expect("a look"), None);
-    assert_eq!(tx.member(&member.project).expect("a look"), None);
-    assert_eq!(tx.sharing(None, &member.project).expect("a look"), None);
+    assert_eq!(tx.image(Viewer::ADMIN).expect("a look"), None);
+    assert_eq!(tx.sharing(Viewer::ADMIN, &member.project).expect("a look"), None);
     tx.commit().expect("an end");
     assert_eq!(find(store, member.image), None);
 }
@@ -212,9 +217,8 @@ pub(super) fn a_change_that_is_dropped_never_was(store: &dyn Store) {
 pub(super) fn a_change_of_an_image_that_is_not_there_sees_nothing(store: &dyn Store) {
     keep(store, &full("owner"));
     let mut tx = store.begin(ImageId::random(), &cause(0)).expect("a change");
-    assert_eq!(tx.image().expect("a look"), None);
-    assert_eq!(tx.member(&project("owner")).expect("a look"), None);
-    assert_eq!(tx.sharing(Some(&project("owner")), &project("owner")).expect("a look"), None);
+    assert_eq!(tx.image(Viewer::ADMIN).expect("a look"), None);
+    assert_eq!(tx.sharing(Viewer::ADMIN, &project("owner")).expect("a look"), None);
     tx.commit().expect("an end");
 }
 
@@ -266,7 +270,7 @@ pub(super) fn an_update_replaces_every_attribute_tag_and_property(store: &dyn St
         let again = Image { name: Some("again".to_owned()), ..image };
         store
             .write(again.id, &cause(0), |tx| {
-                tx.image()?;
+                tx.image(Viewer::ADMIN)?;
                 tx.update_image(&again)
             })
             .expect("a change");
@@ -363,7 +367,15 @@ pub(super) fn an_image_is_answered_whole_only_to_those_who_see_it(store: &dyn St
                     let expected = Some(FoundImage { access: image.access(), is_member, image: seen });
                     assert_eq!(store.image(image.id, viewer).expect("a look"), expected, "{viewer:?}");
                     let together = store.whole_images(&[(image.id, viewer)]).expect("a look");
-                    assert_eq!(together, [Batched::Answered(expected)], "{viewer:?}");
+                    assert_eq!(together, [Batched::Answered(expected.clone())], "{viewer:?}");
+                    let mut tx = store.begin(image.id, &cause(0)).expect("a change");
+                    assert_eq!(tx.image(viewer).expect("a look"), expected, "{viewer:?}");
+                    let expected = expected.map(|found| Sharing {
+                        is_shared_already: found.image.is_some(),
+                        members: if found.image.is_some() { 2 } else { 0 },
+                        found,
+                    });
+                    assert_eq!(tx.sharing(viewer, &projects[1]).expect("a look"), expected, "{viewer:?}");
                 }
             }
         }

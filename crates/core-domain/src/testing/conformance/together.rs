@@ -222,7 +222,8 @@ pub(super) fn changes_of_one_image_come_one_after_another(store: &dyn Store) {
         for _ in 0..20 {
             store
                 .write(image.id, &cause(0), |tx| {
-                    let mut image = tx.image()?.expect("the image");
+                    let mut image =
+                        tx.image(Viewer::ADMIN)?.and_then(|found| found.image).expect("the image");
                     image.min_disk += 1;
                     image.properties.insert("count".to_owned(), image.min_disk.to_string());
                     tx.update_image(&image)
