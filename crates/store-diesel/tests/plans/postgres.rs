@@ -307,12 +307,11 @@ fn at_a_million_images_every_page_reads_no_more_than_a_few_rows_for_each_it_hold
     catalogue.found();
 }
 
-/// Where a table has few pages, reading and sorting all of it may look cheap.
-#[test]
-fn at_ten_thousand_images_a_page_is_read_from_index_ranges() {
+/// Where a table has few pages, reading all of it to sort it or to join it may look cheap.
+fn read_from_index_ranges(images: u32) {
     let server = Postgres::private(Durability::Forgone);
     let database = server.database();
-    let store = filled(&database, 10_000);
+    let store = filled(&database, images);
     let catalogue = Catalogue {
         server: &server,
         database: &database,
@@ -321,6 +320,16 @@ fn at_ten_thousand_images_a_page_is_read_from_index_ranges() {
         times: Cell::new(8),
     };
     catalogue.pages();
+}
+
+#[test]
+fn at_a_thousand_images_a_page_is_read_from_index_ranges() {
+    read_from_index_ranges(1_000);
+}
+
+#[test]
+fn at_ten_thousand_images_a_page_is_read_from_index_ranges() {
+    read_from_index_ranges(10_000);
 }
 
 /// Has every plan written into the log, of sessions that are opened from now on.
