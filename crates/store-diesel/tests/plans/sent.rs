@@ -48,11 +48,12 @@ fn adding_a_member_is_five_round_trips_to_postgres() -> Result<()> {
     for (who, roles) in [("owner", "member"), ("ops", "admin")] {
         begin_with(&sent_to_add(store, &image, who, &[roles])?, &["BEGIN", hold, look, add, "COMMIT"]);
     }
-    // That a private image is shared from now on is a change, and has an event, of its own.
+    // That a private image is shared from now on is a change, and has an event, of its own. It ends former memberships.
+    let end = "WITH ended AS";
     let share = "UPDATE \"images\"";
     begin_with(
         &sent_to_add(store, &private, "owner", &["member"])?,
-        &["BEGIN", hold, look, share, "INSERT INTO events", add, "COMMIT"],
+        &["BEGIN", hold, look, end, share, "INSERT INTO events", add, "COMMIT"],
     );
     Ok(())
 }
