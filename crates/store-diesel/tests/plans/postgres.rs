@@ -20,6 +20,14 @@ use crate::listings::{admins, after, all, having, inbox, named, only, page, sort
 /// 34,483; a project may have 20,000 shares; and of a tag that is rare Postgres assumes that one image in 200 has it.
 const ENTRIES: u64 = 110_000;
 
+/// Rows that a list by a rare tag may read. ANALYZE takes a random sample. If it finds no image with the tag, Postgres assumes
+/// one in 200 and may walk what the project can see until it has a page: at most all of it.
+const RARELY_TAGGED: u64 = 110_000;
+
+/// Pages that a kept plan may read beyond a plan for the values: at a thousand images, one page more than a bitmap scan in some
+/// ranges.
+const PAGES: u64 = 5;
+
 /// Whether a scan reads an index and no table.
 fn is_of_index_alone(scan: &str) -> bool {
     ["Bitmap Index Scan", "Index Only Scan"].iter().any(|kind| scan.starts_with(kind))
@@ -41,6 +49,25 @@ struct Seen {
     /// Each table or index read, with how many rows were taken from it or passed over.
     scans: Vec<(String, u64)>,
     plan: Value,
+}
+
+/// What a statement cost.
+#[derive(Debug)]
+struct Cost {
+    /// Rows and entries read of tables and indexes.
+    rows: u64,
+    /// Pages looked at, in memory or not.
+    pages: u64,
+}
+
+impl Cost {
+    fn of(seen: &Seen) -> Self {
+        let pages = |key: &str| seen.plan["Plan"][key].as_u64().expect("a number of pages");
+        Self {
+            rows: seen.scans.iter().map(|(_, read)| read).sum(),
+            pages: pages("Shared Hit Blocks") + pages("Shared Read Blocks"),
+        }
+    }
 }
 
 impl Catalogue<'_> {
@@ -136,6 +163,44 @@ impl Catalogue<'_> {
         self.lists_within(200, "admin, by name", &sorted(SortKey::Name, Direction::Asc, admins()));
     }
 
+    /// A statement that is kept is planned once for all values after some calls. That plan reads no more of tables and indexes,
+    /// and, up to [`PAGES`], no more pages, than a plan made for the values of the call.
+    fn kept_plans_read_no_more(&self) {
+        let deep = self.image("created_at >= timestamp '2026-02-10' ORDER BY created_at");
+        let asked: Vec<Listing> = ["p0", "p3", "p700", "big", "inbox", "nobody"]
+            .into_iter()
+            .flat_map(|who| [page(who), inbox(who), all(page(who)), after(&deep, page(who))])
+            .chain([admins(), all(admins())])
+            .collect();
+        let custom = self.costs("force_custom_plan", &asked);
+        let kept = self.costs("force_generic_plan", &asked);
+        for (listing, (custom, kept)) in asked.iter().zip(custom.into_iter().zip(kept)) {
+            assert!(
+                kept.rows <= custom.rows && kept.pages <= custom.pages + PAGES,
+                "kept: {kept:?}, planned for the values: {custom:?}; {listing:?}"
+            );
+        }
+    }
+
+    /// What each list costs in a session with this `plan_cache_mode`.
+    fn costs(&self, mode: &str, asked: &[Listing]) -> Vec<Cost> {
+        self.database.query(&format!("ALTER ROLE CURRENT_USER SET plan_cache_mode = {mode}"));
+        let store = opened(self.database);
+        let session = Catalogue { store: &store, read: self.read.clone(), times: Cell::new(1), ..*self };
+        let costs = asked
+            .iter()
+            .map(|listing| {
+                let seen = session.watch(|store| drop(store.images(listing).expect("a list")));
+                let is_kept = seen.plan["Plan"].to_string().contains("$1");
+                assert_eq!(is_kept, mode == "force_generic_plan", "{:#}", seen.plan);
+                Cost::of(&seen)
+            })
+            .collect();
+        self.read.set(session.read.get());
+        self.database.query("ALTER ROLE CURRENT_USER RESET plan_cache_mode");
+        costs
+    }
+
     /// Lists of what an index leads to by name, id or tag. A project's few hundred shares may be read instead.
     fn found(&self) {
         let some: Vec<ImageId> = (0..20)
@@ -147,7 +212,7 @@ impl Catalogue<'_> {
             }
             // One in ten has this name, one in twenty this tag: a page of them is that much further away.
             self.lists_within(2_000, "a common name", &named("ubuntu", page(project)));
-            self.finds_within(1_000, "a rare tag", &tagged("rare", page(project)));
+            self.finds_within(RARELY_TAGGED, "a rare tag", &tagged("rare", page(project)));
             self.finds_within(4_000, "a common tag", &tagged("common", page(project)));
             self.finds_within(1_000, "a rare property", &having("number", "4711", page(project)));
             self.lists_within(1_000, "ids", &with_ids(&some, page(project)));
@@ -262,8 +327,7 @@ fn answered<T>(answers: &core_domain::Result<Vec<Batched<Option<T>>>>) {
 
 /// A database with so many images, made in the same 81 days, and a store that has one connection to it.
 fn filled(database: &Database<'_>, images: u32) -> DieselStore {
-    let mut config = Config::parse(database.url()).expect("a URL");
-    config.pool_size = 1;
+    let config = Config::parse(database.url()).expect("a URL");
     migrate(&config, &mut |_| ()).expect("a schema");
     let catalogue = include_str!("catalogue.sql")
         .replace("{images}", &images.to_string())
@@ -272,6 +336,13 @@ fn filled(database: &Database<'_>, images: u32) -> DieselStore {
     database.query(&catalogue);
     database.query("VACUUM ANALYZE");
     explain_everything(database);
+    opened(database)
+}
+
+/// A store that has one connection to it.
+fn opened(database: &Database<'_>) -> DieselStore {
+    let mut config = Config::parse(database.url()).expect("a URL");
+    config.pool_size = 1;
     DieselStore::open(&config).expect("a store")
 }
 
@@ -290,6 +361,7 @@ fn at_a_million_images_every_page_reads_no_more_than_a_few_rows_for_each_it_hold
 
     // Postgres makes a plan each of the first five times, and then perhaps one for all values.
     catalogue.pages();
+    catalogue.kept_plans_read_no_more();
     catalogue.found();
     catalogue.members();
     catalogue.rounds();
@@ -309,12 +381,11 @@ fn at_a_million_images_every_page_reads_no_more_than_a_few_rows_for_each_it_hold
     catalogue.found();
 }
 
-/// Where a table has few pages, reading and sorting all of it may look cheap.
-#[test]
-fn at_ten_thousand_images_a_page_is_read_from_index_ranges() {
+/// Where a table has few pages, reading all of it to sort it or to join it may look cheap.
+fn read_from_index_ranges(images: u32) {
     let server = Postgres::private(Durability::Forgone);
     let database = server.database();
-    let store = filled(&database, 10_000);
+    let store = filled(&database, images);
     let catalogue = Catalogue {
         server: &server,
         database: &database,
@@ -323,6 +394,17 @@ fn at_ten_thousand_images_a_page_is_read_from_index_ranges() {
         times: Cell::new(8),
     };
     catalogue.pages();
+    catalogue.kept_plans_read_no_more();
+}
+
+#[test]
+fn at_a_thousand_images_a_page_is_read_from_index_ranges() {
+    read_from_index_ranges(1_000);
+}
+
+#[test]
+fn at_ten_thousand_images_a_page_is_read_from_index_ranges() {
+    read_from_index_ranges(10_000);
 }
 
 /// Has every plan written into the log, of sessions that are opened from now on.
@@ -332,6 +414,7 @@ pub(crate) fn explain_everything(database: &Database<'_>) {
         "auto_explain.log_min_duration = 0",
         "auto_explain.log_analyze = on",
         "auto_explain.log_timing = off",
+        "auto_explain.log_buffers = on",
         "auto_explain.log_format = json",
     ] {
         database.query(&format!("ALTER ROLE CURRENT_USER SET {setting}"));

@@ -27,9 +27,16 @@ pub(super) fn is_common(listing: &Listing) -> bool {
     listing.owner.is_none() && conditions(listing).is_empty()
 }
 
+/// Whether one of its filters has an index that may lead to the images, whatever the range.
+pub(super) fn is_by_index(listing: &Listing) -> bool {
+    !(listing.ids.is_empty()
+        && listing.names.is_empty()
+        && listing.tags.is_empty()
+        && listing.properties.is_empty())
+}
+
 /// Each filter apart, and each one condition with one parameter, however many values it has: what there is to plan does not
-/// grow with what a client sends. A filter by name, id, tag or property is where an index may lead to the images, whatever
-/// the range.
+/// grow with what a client sends.
 pub(super) fn conditions(listing: &Listing) -> Vec<Fragment<'_>> {
     let mut all: Vec<Fragment<'_>> = Vec::new();
     if !listing.ids.is_empty() {

@@ -8,8 +8,19 @@ use core_domain::{
 };
 use diesel::prelude::*;
 
-use super::Fragment;
-use crate::schema::{coalesce, image_members, images};
+use super::{Fragment, filter};
+use crate::{
+    connection::Dialect,
+    schema::{coalesce, image_members, images},
+};
+
+/// That a membership is one of this image, said so that Postgres can only walk the memberships and look up the image of each:
+/// it joins by hash or merge on `=` alone. While `images` has few pages, reading all of it for a hash table looks cheaper than
+/// looking up those of a page.
+const LOOKED_UP: Dialect = Dialect {
+    postgres: "images.id = ANY (ARRAY[image_members.image_id])",
+    sqlite: "images.id = image_members.image_id",
+};
 
 /// Images that one index has side by side, in the order of their creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +127,11 @@ impl<'a> Range<'a> {
             Self::SharedWithMe(status) => {
                 let project = listing.project.as_str();
                 let mut all: Vec<Fragment<'a>> = vec![
-                    Box::new(images::id.eq(image_members::image_id)),
+                    if filter::is_by_index(listing) {
+                        Box::new(images::id.eq(image_members::image_id))
+                    } else {
+                        Box::new(LOOKED_UP)
+                    },
                     Box::new(image_members::member_id.eq(project)),
                     Box::new(image_members::status.eq(status.as_str())),
                     Box::new(images::visibility.eq(Visibility::Shared.as_str())),
