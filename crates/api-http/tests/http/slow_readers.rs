@@ -118,7 +118,7 @@ fn projects_that_do_not_read_leave_the_others_their_share() {
     private(&served, "other");
     let clients: Vec<_> = slow.iter().map(|project| served.member_of(project)).collect();
     // Far more than fit: each page is 4 MiB, of which a connection takes no more than its buffers.
-    let streams: Vec<TcpStream> =
+    let mut streams: Vec<TcpStream> =
         (0..90).map(|number| asks(&served, &clients[number % clients.len()])).collect();
     // Held as long as they do not read: by three projects together three quarters at most.
     until("the slow hold their share", || served.list_memory() > 40 * MIB);
@@ -129,8 +129,12 @@ fn projects_that_do_not_read_leave_the_others_their_share() {
         assert_eq!(other.lists("?visibility=private"), ["small"]);
         assert!(served.list_memory() <= 64 * MIB, "{}", served.list_memory());
     }
-    // One of the slow projects is told to come again, in time.
-    let refused = clients[0].get("/v2/images?visibility=private");
+    // One of the slow projects is refused once its own share is in use. On a busy machine some of its lists were too late for it.
+    let mut refused = clients[0].get("/v2/images?visibility=private");
+    while refused.status != 503 && streams.len() < 200 {
+        streams.push(asks(&served, &clients[0]));
+        refused = clients[0].get("/v2/images?visibility=private");
+    }
     assert_eq!((refused.status, refused.header("retry-after").is_some()), (503, true));
     drop(streams);
     until("all is given back", || served.list_memory() == 0);
