@@ -18,7 +18,7 @@ use crate::{
     app::App,
     auth::Auth,
     body::{Body, FromJson, Id, Time, ok},
-    budget::OVERHEAD_BYTES,
+    budget::{OVERHEAD_BYTES, Share},
     error::ApiError,
     list_body::{self, Item},
     page::{self, Query},
@@ -137,20 +137,44 @@ pub(crate) async fn list(
     };
     let ((members, more), memory) = match few {
         Some((members, memory)) => ((members, false), memory),
-        None => {
-            let most = limit.unwrap_or(usize::MAX).min(MEMBERS_PAGE) + 1;
-            let memory = app.memory(&asker, memory_of(most)).await?;
-            app.read_into(memory, asker, move |cx, store| {
-                sharing::list(cx, store, image, limit, marker.as_ref(), made)
-            })
-            .await?
-        }
+        None => page_of(&app, asker, image, limit, marker, made).await?,
     };
     let next = members.last().filter(|_| more).map(|last| {
         let position = position::of_member(&last.project, last.created_at);
         query.next(&format!("/v2/images/{image}/members"), last.project.as_str(), Some(&position))
     });
     list_body::list("members", members, &AfterMembers { schema: "/v2/schemas/members", next }, memory)
+}
+
+/// How many members are asked for first. Few images have more, and a list that takes memory for the most there may be waits
+/// until that is free, and lets the project's other lists wait behind it.
+const FIRST_MEMBERS: usize = 1_000;
+
+/// A page of the members, whether more follow, and the memory that it takes.
+async fn page_of(
+    app: &App,
+    asker: Auth,
+    image: ImageId,
+    limit: Option<usize>,
+    marker: Option<ProjectId>,
+    made: Option<DateTime<Utc>>,
+) -> Result<((Vec<Member>, bool), Share), ApiError> {
+    let wanted = limit.unwrap_or(usize::MAX).min(MEMBERS_PAGE);
+    let mut most = wanted.min(FIRST_MEMBERS);
+    loop {
+        let memory = app.memory(&asker, memory_of(most + 1)).await?;
+        let marker = marker.clone();
+        let found = app
+            .read_into(memory, asker.clone(), move |cx, store| {
+                sharing::list(cx, store, image, Some(most), marker.as_ref(), made)
+            })
+            .await?;
+        let ((_, more), _) = &found;
+        if !more || most == wanted {
+            return Ok(found);
+        }
+        most = wanted;
+    }
 }
 
 /// What a list of so many members takes in memory, at most.
