@@ -139,6 +139,8 @@ async fn accept(
     tls: Option<&TlsAcceptor>,
     stream: TcpStream,
 ) -> io::Result<(Stream, Option<SocketAddr>)> {
+    // An answer goes out in pieces of PIECE bytes: the last, smaller one must not wait until the client acknowledges the others.
+    stream.set_nodelay(true)?;
     let peer = stream.peer_addr().ok();
     let admitted = connections.admit(peer, stream.local_addr().ok());
     let admitted = admitted.ok_or_else(|| io::Error::other("there is no room for another connection"))?;
