@@ -59,7 +59,7 @@ pub struct Listing {
     pub sort: Vec<(SortKey, Direction)>,
     /// Start after this position.
     pub after: Option<Box<Position>>,
-    /// How many at most. A store answers one more if there are more.
+    /// How many at most. A store answers fewer where a page would take too much memory.
     pub limit: usize,
 }
 

@@ -371,7 +371,7 @@ fn postgres_session(config: &Config, purpose: Purpose) -> String {
     // A migration may take long, and so may its turn; what it waits for must not.
     let is_migration = purpose == Purpose::Migrating;
     let statement = if is_migration { 0 } else { config.statement_timeout.as_millis() };
-    // Whoever changes an image waits behind a migration that waits, and must outlast it.
+    // A change of an image waits behind a migration that waits, and must outlast it.
     let lock = if is_migration { config.lock_timeout * 3 / 5 } else { config.lock_timeout };
     // Planned for the arrays of one round, a statement would be planned anew for most others.
     let plans = if purpose == Purpose::Rounds { "SET plan_cache_mode = force_generic_plan;" } else { "" };

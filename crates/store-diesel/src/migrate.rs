@@ -189,7 +189,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// What Postgres says when a lock was not to be had for `lock_timeout`.
 const NO_LOCK: &str = "due to lock timeout";
 
-/// Runs one migration. In a transaction: whoever changes images waits behind a lock that is waited for, so it is given up
+/// Runs one migration. In a transaction: changes of images wait behind a lock that is waited for, so it is given up
 /// before they would be refused, and tried for again. Outside of one: what an earlier try left half-way goes first.
 ///
 /// # Errors
@@ -216,7 +216,7 @@ fn is_without_lock(error: &Source) -> bool {
         || error.source().is_some_and(|cause| cause.to_string().contains(NO_LOCK))
 }
 
-/// `CREATE INDEX CONCURRENTLY` waits for transactions that are under way, and nobody waits for it meanwhile.
+/// `CREATE INDEX CONCURRENTLY` waits for transactions that are under way, and no change waits for it meanwhile.
 const OUTSIDE: &str = "SET lock_timeout = '10min'";
 
 fn run_outside(postgres: &mut PgConnection, migration: &dyn Migration<Pg>) -> Result<(), Source> {
@@ -238,7 +238,7 @@ fn index_of(migration: &str) -> Option<&str> {
 }
 
 /// Drops the index of this name if Postgres calls it invalid: its `CREATE INDEX CONCURRENTLY` did not come to its end, and
-/// `IF NOT EXISTS` would take it for made. Nobody is making it now: whoever migrates is alone.
+/// `IF NOT EXISTS` would take it for made. No other program is making it now: one migrates at a time.
 fn drop_unfinished(postgres: &mut PgConnection, index: &str) -> QueryResult<()> {
     let unfinished = diesel::select(
         sql::<Bool>(

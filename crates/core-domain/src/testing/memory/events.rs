@@ -52,7 +52,7 @@ impl Events {
         self.all.insert(event.number, event);
     }
 
-    /// Whether somebody will want the records of images.
+    /// Whether there is a sink, which wants the records of images.
     pub(super) fn has_sinks(&self) -> bool {
         !self.sinks.is_empty()
     }
