@@ -12,6 +12,10 @@ pub const BATCH_BYTES: usize = 1024 * 1024;
 /// Members that a store answers at most for one call in a batch of [`crate::store::Store::rolls`]: as many as an image has by default.
 pub const BATCH_MEMBERS: usize = 128;
 
+/// Bytes of a project's id up to which [`crate::store::Store::rolls`] answers it in a batch: the longest that Keystone keeps. A batch of
+/// 64 calls so holds less than [`BATCH_BYTES`] of members, whose other attributes are a status and two times.
+pub const BATCH_ID_BYTES: usize = 64;
+
 /// The limits the domain keeps. `None` is unlimited (-1 in the configuration).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

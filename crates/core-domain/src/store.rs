@@ -16,6 +16,7 @@ use crate::{
     error::{Error, Result},
     event::{Cause, Event, Reason},
     image::{Image, ImageAccess, ImageId, Visibility},
+    limits::{BATCH_ID_BYTES, BATCH_MEMBERS},
     listing::Listing,
     member::{Member, MemberStatus},
     project::ProjectId,
@@ -55,17 +56,15 @@ pub trait Store: Send + Sync {
     fn members(&self, image: ImageId, viewer: Viewer<'_>, page: &MembersPage) -> Result<Option<Roll>>;
 
     /// [`Store::members`] for several at once, all of their members each, in the order asked; each sees a moment that is
-    /// not before this call. A store that answers a batch in one step leaves out a list of more than
-    /// [`crate::limits::BATCH_MEMBERS`] members: [`Batched::Alone`].
+    /// not before this call. A list of more than [`BATCH_MEMBERS`] members, or with a project whose id has more than
+    /// [`BATCH_ID_BYTES`], is left out: [`Batched::Alone`].
     ///
     /// # Errors
     /// As said above; then none of them was answered.
     fn rolls(&self, asked: &[(ImageId, Viewer<'_>)]) -> Result<Vec<Batched<Option<Roll>>>> {
         let alone = |(image, viewer): &(ImageId, Viewer<'_>)| {
             let roll = self.members(*image, *viewer, &MembersPage::default())?;
-            let is_large =
-                roll.as_ref().is_some_and(|roll| roll.members.len() > crate::limits::BATCH_MEMBERS);
-            Ok(if is_large { Batched::Alone } else { Batched::Answered(roll) })
+            Ok(Batched::of_roll(roll))
         };
         asked.iter().map(alone).collect()
     }
@@ -242,6 +241,14 @@ pub enum Batched<T> {
     Alone,
 }
 
+impl Batched<Option<Roll>> {
+    /// The answer, unless it is beyond what one call may have in a batch.
+    #[must_use]
+    pub fn of_roll(roll: Option<Roll>) -> Self {
+        if roll.as_ref().is_some_and(Roll::is_beyond_batches) { Self::Alone } else { Self::Answered(roll) }
+    }
+}
+
 /// What [`Tx::sharing`] sees: all that an addition to the members is decided on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sharing {
@@ -286,6 +293,15 @@ pub struct Roll {
     pub is_member: bool,
     /// The page.
     pub members: Vec<Member>,
+}
+
+impl Roll {
+    /// Whether a batch of [`Store::rolls`] leaves this one out.
+    fn is_beyond_batches(&self) -> bool {
+        let projects = self.members.iter().map(|member| &member.project).chain(&self.image.owner);
+        self.members.len() > BATCH_MEMBERS
+            || projects.map(|project| project.as_str().len()).any(|bytes| bytes > BATCH_ID_BYTES)
+    }
 }
 
 /// Whose eyes a list is for.

@@ -134,7 +134,7 @@ suite! { $
     rounds {
         many_looks_see_what_each_alone_would,
         a_batch_of_images_is_bounded_in_bytes,
-        a_batch_of_member_lists_is_bounded_in_rows,
+        a_batch_of_member_lists_is_bounded_in_rows_and_bytes,
         many_statuses_become_what_each_in_turn_would_make_them,
         of_many_answers_for_one_membership_each_has_its_own,
     }

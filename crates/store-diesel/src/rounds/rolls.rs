@@ -2,7 +2,7 @@
 
 use core_domain::{
     image::ImageId,
-    limits::BATCH_MEMBERS,
+    limits::{BATCH_ID_BYTES, BATCH_MEMBERS},
     store::{Batched, MembersPage, Roll, Viewer},
 };
 use diesel::{
@@ -36,28 +36,32 @@ pub(crate) fn rolls(
         let all = MembersPage::default();
         return asked
             .iter()
-            .map(|(image, viewer)| members::roll(connection, *image, *viewer, &all).map(Batched::Answered))
+            .map(|(image, viewer)| members::roll(connection, *image, *viewer, &all).map(Batched::of_roll))
             .collect();
     };
-    let mut rolls: Vec<Option<Roll>> = vec![None; asked.len()];
+    let mut rolls: Vec<Batched<Option<Roll>>> = vec![Batched::Answered(None); asked.len()];
     for (number, image, is_member, member) in rows {
         let place = place(number, rolls.len())?;
-        let id = asked[place].0;
-        let roll = match &mut rolls[place] {
+        if image.1.as_deref() == Some(TOO_LONG) || member.as_ref().is_some_and(|row| row.0 == TOO_LONG) {
+            rolls[place] = Batched::Alone;
+        }
+        let Batched::Answered(seen) = &mut rolls[place] else { continue };
+        let roll = match seen {
             Some(roll) => roll,
             empty @ None => empty.insert(Roll { image: access(image)?, is_member, members: Vec::new() }),
         };
-        roll.members.extend(member.map(|row| domain(id, row)).transpose()?);
+        roll.members.extend(member.map(|row| domain(asked[place].0, row)).transpose()?);
     }
     // Cheaper here than one sort for each image there.
-    for roll in rolls.iter_mut().flatten() {
-        roll.members.sort_by(|a, b| (a.created_at, &a.project).cmp(&(b.created_at, &b.project)));
+    for answer in &mut rolls {
+        let Batched::Answered(Some(roll)) = answer else { continue };
+        if roll.members.len() > BATCH_MEMBERS {
+            *answer = Batched::Alone;
+        } else {
+            roll.members.sort_by(|a, b| (a.created_at, &a.project).cmp(&(b.created_at, &b.project)));
+        }
     }
-    let is_cut = |roll: &Option<Roll>| roll.as_ref().is_some_and(|roll| roll.members.len() > BATCH_MEMBERS);
-    Ok(rolls
-        .into_iter()
-        .map(|roll| if is_cut(&roll) { Batched::Alone } else { Batched::Answered(roll) })
-        .collect())
+    Ok(rolls)
 }
 
 /// The number of the look, the image, whether the viewer is a member, and one of the members it sees.
@@ -70,16 +74,22 @@ struct Rolls<'a> {
     admins: Vec<bool>,
 }
 
-const ROLLS: &str = "
-    SELECT asked.number, image.id, image.owner, image.visibility, own.member_id IS NOT NULL,
-        coalesce(listed.member_id, own.member_id), coalesce(listed.status, own.status),
-        coalesce(listed.created_at, own.created_at), coalesce(listed.updated_at, own.updated_at)
+/// In place of a project's id of more than [`BATCH_ID_BYTES`]: no project has this one.
+const TOO_LONG: &str = "";
+
+const FROM: &str = "
     FROM asked
     CROSS JOIN LATERAL (SELECT * FROM images WHERE id = asked.image LIMIT 1) AS image
     LEFT JOIN LATERAL (SELECT * FROM image_members
         WHERE image_id = asked.image AND member_id = asked.viewer LIMIT 1) AS own ON true
     LEFT JOIN LATERAL (SELECT * FROM image_members
         WHERE image_id = asked.image AND (asked.admin OR image.owner = asked.viewer) LIMIT ";
+
+/// An id if it is short enough.
+fn short(out: &mut AstPass<'_, '_, Pg>, id: &str) {
+    let most = BATCH_ID_BYTES;
+    out.push_sql(&format!("CASE WHEN octet_length({id}) > {most} THEN '{TOO_LONG}' ELSE {id} END"));
+}
 
 impl Query for Rolls<'_> {
     type SqlType = (BigInt, (Id, Nullable<Text>, Text), Bool, Nullable<(Text, Text, Timestamp, Timestamp)>);
@@ -96,7 +106,13 @@ impl QueryFragment<Pg> for Rolls<'_> {
         out.push_sql(", ");
         out.push_bind_param::<Array<Bool>, _>(&self.admins)?;
         out.push_sql(") WITH ORDINALITY AS asked (image, viewer, admin, number))");
-        out.push_sql(ROLLS);
+        out.push_sql(" SELECT asked.number, image.id, ");
+        short(&mut out, "image.owner");
+        out.push_sql(", image.visibility, own.member_id IS NOT NULL, ");
+        short(&mut out, "coalesce(listed.member_id, own.member_id)");
+        out.push_sql(", coalesce(listed.status, own.status), coalesce(listed.created_at, own.created_at), ");
+        out.push_sql("coalesce(listed.updated_at, own.updated_at)");
+        out.push_sql(FROM);
         // One more tells that the list is too long for a batch.
         out.push_sql(&(BATCH_MEMBERS + 1).to_string());
         out.push_sql(") AS listed ON true");

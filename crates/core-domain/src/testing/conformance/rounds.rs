@@ -6,10 +6,10 @@ use super::{keep, listing::of_bytes, membership, random::Random, share, together
 use crate::{
     event::Cause,
     image::{Image, ImageAccess, ImageId, Visibility},
-    limits::BATCH_MEMBERS,
+    limits::{BATCH_ID_BYTES, BATCH_MEMBERS},
     member::{Member, MemberStatus},
     project::ProjectId,
-    store::{Batched, MembersPage, Roll, SightOf, StatusChange, Store, Viewer},
+    store::{Batched, MembersPage, SightOf, StatusChange, Store, Viewer},
     testing::builders::{an_image, at, cause, project},
 };
 
@@ -111,28 +111,50 @@ pub(super) fn a_batch_of_images_is_bounded_in_bytes(store: &dyn Store) {
     assert!([(4, 60), (64, 0)].contains(&(whole, alone)), "{whole} answered, {alone} to be made alone");
 }
 
-pub(super) fn a_batch_of_member_lists_is_bounded_in_rows(store: &dyn Store) {
-    let (few, many) = (an_image("owner"), an_image("owner"));
-    for (image, members) in [(&few, BATCH_MEMBERS), (&many, BATCH_MEMBERS + 1)] {
-        keep(store, image);
-        store
-            .write(image.id, &cause(0), |tx| {
-                let mut projects = (0..members).map(|number| project(&format!("p{number}")));
-                projects.try_for_each(|project| tx.insert_member(&Member::offered(image.id, project, at(3))))
-            })
-            .expect("members");
-    }
-    let (owner, member) = (project("owner"), project("p7"));
+pub(super) fn a_batch_of_member_lists_is_bounded_in_rows_and_bytes(store: &dyn Store) {
+    let longest = |letter: &str| letter.repeat(BATCH_ID_BYTES);
+    let too_long = |letter: &str| "é".repeat(BATCH_ID_BYTES / 2) + letter;
+    let images = [
+        ("owner".into(), numbered(BATCH_MEMBERS)),
+        ("owner".into(), numbered(BATCH_MEMBERS + 1)),
+        (longest("o"), vec![longest("a"), "p7".into()]),
+        ("owner".into(), vec!["p7".into(), too_long("a")]),
+        (too_long("o"), vec!["p7".into()]),
+    ];
+    let owned: Vec<_> = images
+        .into_iter()
+        .map(|(owner, members)| {
+            let image = an_image(&owner);
+            keep(store, &image);
+            store
+                .write(image.id, &cause(0), |tx| {
+                    let mut projects = members.iter().map(|member| project(member));
+                    projects.try_for_each(|id| tx.insert_member(&Member::offered(image.id, id, at(3))))
+                })
+                .expect("members");
+            (image.id, project(&owner), members.len())
+        })
+        .collect();
+    let member = project("p7");
     let viewer = |project| Viewer { project: Some(project), admin: false };
-    let asked = [(few.id, viewer(&owner)), (many.id, viewer(&owner)), (many.id, viewer(&member))];
+    let mut asked: Vec<_> = owned.iter().map(|(id, owner, _)| (*id, viewer(owner))).collect();
+    asked.extend(owned.iter().map(|(id, ..)| (*id, viewer(&member))));
     let answers = store.rolls(&asked).expect("looks");
-    let count = |answer: &Batched<Option<Roll>>| match answer {
-        Batched::Answered(roll) => roll.as_ref().map(|roll| roll.members.len()),
-        Batched::Alone => None,
-    };
-    let counts: Vec<_> = answers.iter().map(count).collect();
-    assert_eq!([counts[0], counts[2]], [Some(BATCH_MEMBERS), Some(1)]);
-    assert!(counts[1].is_none_or(|all| all == BATCH_MEMBERS + 1), "a list that is cut: {counts:?}");
+    let counts: Vec<_> = answers
+        .iter()
+        .map(|answer| match answer {
+            Batched::Answered(roll) => roll.as_ref().map(|roll| roll.members.len()),
+            Batched::Alone => None,
+        })
+        .collect();
+    let by_owner = [Some(owned[0].2), None, Some(owned[2].2), None, None];
+    assert_eq!(counts[..5], by_owner, "what is too much for a batch is left out, the rest is whole");
+    assert_eq!(counts[5..], [Some(1), Some(1), Some(1), Some(1), None], "a member sees itself");
+}
+
+/// So many projects.
+fn numbered(count: usize) -> Vec<String> {
+    (0..count).map(|number| format!("p{number}")).collect()
 }
 
 pub(super) fn many_statuses_become_what_each_in_turn_would_make_them(store: &dyn Store) {
