@@ -160,8 +160,11 @@ impl Connection {
         self.enter(Activity::Idle, now);
         self.head_bytes.store(0, Relaxed);
         self.first_line_ended.store(false, Relaxed);
-        // It may be waiting until it may read on.
-        self.reader.wake();
+        // While a request is being answered the reader stops only where `may_read` says so, and takes no notice of an ending. To
+        // wake it for nothing would cost every request one more look at its stream.
+        if self.read_ahead.load(Relaxed) >= READ_AHEAD || self.ending().is_some() {
+            self.reader.wake();
+        }
     }
 
     fn enter(&self, activity: Activity, now: u64) {
