@@ -1,6 +1,6 @@
 //! Bodies: read within limits, refused in the order media type (415), size (413), form (400).
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{future::Future, pin::Pin};
 
 use actix_web::{
     FromRequest, HttpMessage, HttpRequest, HttpResponse,
@@ -9,11 +9,12 @@ use actix_web::{
     rt::time::{Instant, timeout},
     web::{self, BytesMut},
 };
-use chrono::{DateTime, Datelike, Timelike, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use core_domain::image::ImageId;
 use futures_util::StreamExt;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -182,17 +183,9 @@ pub(crate) fn ok<T: Serialize>(body: &T) -> Result<HttpResponse, ApiError> {
 /// A time as the API writes it: whole seconds, UTC.
 pub(crate) struct Time(pub(crate) DateTime<Utc>);
 
-impl fmt::Display for Time {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (day, time) = (self.0.date_naive(), self.0.time());
-        write!(f, "{:04}-{:02}-{:02}T", day.year(), day.month(), day.day())?;
-        write!(f, "{:02}:{:02}:{:02}Z", time.hour(), time.minute(), time.second())
-    }
-}
-
 impl Serialize for Time {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        serializer.serialize_str(&self.0.to_rfc3339_opts(SecondsFormat::Secs, true))
     }
 }
 
@@ -201,6 +194,6 @@ pub(crate) struct Id(pub(crate) ImageId);
 
 impl Serialize for Id {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&self.0)
+        serializer.serialize_str(self.0.uuid().hyphenated().encode_lower(&mut Uuid::encode_buffer()))
     }
 }

@@ -23,6 +23,8 @@ use crate::{
 
 /// What is written at once, in bytes, and the rest of the item with which it gets there.
 const CHUNK_BYTES: usize = 64 << 10;
+/// Room for the text of a list of few items, in bytes.
+const LEAST_BYTES: usize = 512;
 /// What is handed over at once: a connection takes more as soon as it holds less than this.
 const SLICE_BYTES: usize = 32 << 10;
 
@@ -46,18 +48,19 @@ pub(crate) fn list<T: Item, R: Serialize>(
     name: &str,
     items: Vec<T>,
     rest: &R,
-    mut share: Share,
+    share: Share,
 ) -> Result<HttpResponse, ApiError> {
     let held: usize = items.iter().map(Item::memory_bytes).sum();
-    share.keep(held + OVERHEAD_BYTES);
     let rest = serde_json::to_vec(rest).map_err(unwritable)?;
     let mut tail = if rest == b"{}" { b"]".to_vec() } else { b"],".to_vec() };
     tail.extend_from_slice(&rest[1..]);
+    let mut written = Vec::with_capacity(held.clamp(LEAST_BYTES, CHUNK_BYTES));
+    written.extend_from_slice(format!("{{\"{name}\":[").as_bytes());
     let mut body = ListBody {
         items: items.into_iter(),
         is_first: true,
         tail: Some(tail),
-        written: format!("{{\"{name}\":[").into_bytes(),
+        written,
         chunk: Bytes::new(),
         spent: 0,
         size: BodySize::Stream,
@@ -71,6 +74,8 @@ pub(crate) fn list<T: Item, R: Serialize>(
         body.items = Vec::new().into_iter();
         body.spent = 0;
         body.share.keep(length);
+    } else {
+        body.share.keep(held + OVERHEAD_BYTES);
     }
     Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/json; charset=UTF-8")).body(body))
 }

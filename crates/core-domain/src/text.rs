@@ -15,7 +15,7 @@ pub const MAX_VALUE_BYTES: usize = 65_535;
 /// [`Error::Invalid`], naming the field and the rule.
 pub fn checked(field: &str, text: &str) -> Result<(), Error> {
     without_control_characters(field, text)?;
-    if text.chars().count() > MAX_CHARS {
+    if text.len() > MAX_CHARS && text.chars().count() > MAX_CHARS {
         return Err(Error::invalid(format!("{field} must not be longer than {MAX_CHARS} characters.")));
     }
     Ok(())
@@ -37,12 +37,13 @@ pub fn checked_value(field: &str, text: &str) -> Result<(), Error> {
 }
 
 fn without_control_characters(field: &str, text: &str) -> Result<(), Error> {
-    if text.chars().any(is_refused) {
+    if text.bytes().any(is_refused) {
         return Err(Error::invalid(format!("{field} must not contain control characters.")));
     }
     Ok(())
 }
 
-fn is_refused(c: char) -> bool {
-    c.is_ascii_control() && !matches!(c, '\t' | '\n' | '\r')
+/// In UTF-8 a byte of a longer character is no ASCII.
+fn is_refused(byte: u8) -> bool {
+    byte.is_ascii_control() && !matches!(byte, b'\t' | b'\n' | b'\r')
 }
