@@ -3,7 +3,7 @@
 //!
 //! A page costs what it holds, not what the catalogue holds (`docs/adr/0007`): the list is cut into [`Range`]s that have
 //! no image in common; each is read from an index, in order, behind the marker, up to a limit of its own; the first of
-//! them all are the page. All of it is one statement:
+//! them all are the page. All of it is one statement, for a list by tags or properties the last of three at most:
 //!
 //! ```sql
 //! SELECT … FROM (SELECT images.*, row_number() …, sum(memory_bytes) …, lead(id) … FROM (SELECT * FROM (
@@ -23,8 +23,14 @@
 //!
 //! Names, ids, tags and properties to filter by are found by index; other filters are applied along the way, so that a
 //! list of what is rare reads on until the page is full or the range ends.
+//!
+//! Before a list by tags or properties Postgres is asked how frequent they are ([`mod@matching`]). If no more than 1,000 images
+//! have them, the statement begins with `WITH images AS MATERIALIZED (SELECT * FROM images WHERE tags @> …)`: these images are
+//! read from the tag's or the property's index, once, and the ranges are ranges of them, in any order. If none has, the list
+//! is empty.
 
 mod filter;
+mod matching;
 mod order;
 mod range;
 
@@ -36,7 +42,11 @@ use diesel::{
     sql_types::{BigInt, Bool},
 };
 
-use self::{order::Order, range::Range};
+use self::{
+    matching::{Matching, ReadFirst, all_of, matching},
+    order::Order,
+    range::Range,
+};
 use super::{ImageRow, image};
 use crate::{
     connection::{Connection, Dialect, MultiBackend},
@@ -47,13 +57,22 @@ use crate::{
 /// A piece of SQL with its values.
 type Fragment<'a> = Box<dyn QueryFragment<MultiBackend> + 'a>;
 
-/// [`core_domain::store::Store::images`]: one statement.
+/// [`core_domain::store::Store::images`].
 pub(crate) fn list(connection: &mut Connection, listing: &Listing) -> Result<ImagePage, Fault> {
-    let page = Page::of(listing);
+    let mut page = Page::of(listing);
     if page.parts.is_empty() || page.limit == 0 || listing.matches_nothing {
         return Ok(ImagePage::default());
     }
-    let found: Vec<(ImageRow, bool)> = connection.run(|any| page.load(any))?;
+    let found: Vec<(ImageRow, bool)> = connection.together(|connection| {
+        // Each statement sees what is committed when it begins. The answer is still of one moment: the page statement has all
+        // conditions itself, so that the count before it only decides on its plan. An empty list is that of the count's moment.
+        match matching(connection, listing)? {
+            Matching::No => return Ok(Vec::new()),
+            Matching::Few => page.read_first = Some(ReadFirst(filter::matching(listing))),
+            Matching::Many => {}
+        }
+        connection.run(|any| page.load(any))
+    })?;
     let has_more = found.last().is_some_and(|(_, is_followed)| *is_followed);
     let images = found.into_iter().map(|(row, _)| image(row)).collect::<Result<_, _>>()?;
     Ok(ImagePage { images, has_more })
@@ -76,6 +95,8 @@ const REST_OF_PAGE: Dialect = Dialect {
 
 /// The statement.
 struct Page<'a> {
+    /// Only in Postgres.
+    read_first: Option<ReadFirst<'a>>,
     parts: Vec<Part<'a>>,
     order: Order<'a>,
     limit: i64,
@@ -98,6 +119,7 @@ impl<'a> Page<'a> {
         let rows = limit.saturating_add(1);
         let parts = range::ranges(listing).into_iter().map(|range| Part::of(listing, range, rows)).collect();
         Self {
+            read_first: None,
             parts,
             order: Order::of_page(listing),
             limit,
@@ -137,6 +159,9 @@ impl QueryFragment<MultiBackend> for Page<'_> {
         if !self.is_common || self.rows > LARGEST_COMMON {
             out.unsafe_to_cache_prepared();
         }
+        if let Some(images) = &self.read_first {
+            images.walk_ast(out.reborrow())?;
+        }
         // Under the table's own name, so that columns are called here what they are called everywhere.
         out.push_sql("SELECT ");
         out.push_sql(COLUMNS);
@@ -174,11 +199,7 @@ impl QueryFragment<MultiBackend> for Part<'_> {
         out.push_sql(" FROM ");
         out.push_sql(self.range.tables());
         out.push_sql(" WHERE ");
-        for (number, condition) in self.conditions.iter().enumerate() {
-            out.push_sql(if number == 0 { "(" } else { " AND (" });
-            condition.walk_ast(out.reborrow())?;
-            out.push_sql(")");
-        }
+        all_of(&self.conditions, out.reborrow())?;
         out.push_sql(" ORDER BY ");
         self.order.walk_ast(out.reborrow())?;
         out.push_sql(" LIMIT ");

@@ -68,15 +68,7 @@ pub(super) fn conditions(listing: &Listing) -> Vec<Fragment<'_>> {
     if !listing.disk_formats.is_empty() {
         all.push(any_text("images.disk_format", &listing.disk_formats));
     }
-    if !listing.tags.is_empty() {
-        all.push(Box::new(With::<TextArray, _>::new("", &TAGS, Texts(listing.tags.clone()))));
-    }
-    if !listing.properties.is_empty() {
-        all.push(match wanted(&listing.properties) {
-            Some(value) => Box::new(With::<JsonObject, _>::new("", &PROPERTIES, value)),
-            None => Box::new(sql::<Bool>("1 = 0")),
-        });
-    }
+    all.extend(matching(listing));
     if let Some(protected) = listing.protected {
         all.push(Box::new(images::protected.eq(protected)));
     }
@@ -85,6 +77,21 @@ pub(super) fn conditions(listing: &Listing) -> Vec<Fragment<'_>> {
     }
     if let Some(mebibytes) = listing.min_ram {
         all.push(Box::new(images::min_ram.eq(mebibytes)));
+    }
+    all
+}
+
+/// Those by tags and by properties, which an index leads to.
+pub(super) fn matching(listing: &Listing) -> Vec<Fragment<'_>> {
+    let mut all: Vec<Fragment<'_>> = Vec::new();
+    if !listing.tags.is_empty() {
+        all.push(Box::new(With::<TextArray, _>::new("", &TAGS, Texts(listing.tags.clone()))));
+    }
+    if !listing.properties.is_empty() {
+        all.push(match wanted(&listing.properties) {
+            Some(value) => Box::new(With::<JsonObject, _>::new("", &PROPERTIES, value)),
+            None => Box::new(sql::<Bool>("1 = 0")),
+        });
     }
     all
 }
