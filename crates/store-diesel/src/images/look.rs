@@ -70,9 +70,10 @@ impl<'a> Look<'a> {
             Some(project) => out.push_bind_param::<Nullable<Text>, _>(project.as_str())?,
             None => out.push_bind_param::<Nullable<Text>, _>(&None::<&str>)?,
         }
-        out.push_sql(" AS project, ");
+        // The cast is for those who prepare the statement without types, as pgbench does.
+        out.push_sql(" AS project, CAST(");
         out.push_bind_param::<Bool, _>(&self.is_admin)?;
-        out.push_sql(" AS is_admin) SELECT ");
+        out.push_sql(" AS boolean) AS is_admin) SELECT ");
         out.push_sql(COLUMNS);
         more(out.reborrow())?;
         out.push_sql(" FROM (SELECT images.*, own.member_id IS NOT NULL AS is_member, ");
