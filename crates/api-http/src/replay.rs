@@ -3,6 +3,8 @@
 
 #[path = "../../../fuzz/checks/body.rs"]
 mod body;
+#[path = "../../../fuzz/checks/budget.rs"]
+mod budget;
 #[path = "../../../fuzz/checks/filters.rs"]
 mod filters;
 #[path = "../../../fuzz/checks/patch.rs"]
@@ -15,6 +17,11 @@ use seeds::replay;
 #[test]
 fn inputs_derived_from_seeds_break_no_reader_of_bodies() {
     replay("body", 300, body::check);
+}
+
+#[test]
+fn inputs_derived_from_seeds_keep_the_budgets_of_work() {
+    replay("budget", 50, budget::check);
 }
 
 #[test]
