@@ -1,14 +1,7 @@
-//! What comes in a request's body: no bytes break a reader. The first byte chooses it.
+//! `checks/body.rs`, steered by coverage.
 #![no_main]
 
-use api_http::fuzzing;
-use libfuzzer_sys::fuzz_target;
+#[path = "../checks/body.rs"]
+mod body;
 
-fuzz_target!(|bytes: &[u8]| {
-    let Some((choice, input)) = bytes.split_first() else { return };
-    match choice % 3 {
-        0 => fuzzing::member(input),
-        1 => fuzzing::status(input),
-        _ => fuzzing::image(input),
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| body::check(input));

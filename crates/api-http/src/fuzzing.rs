@@ -74,6 +74,7 @@ pub fn link(query: &str, last: Option<&Image>) -> Option<String> {
 }
 
 /// The JSON of an image in a list.
+#[allow(clippy::expect_used, reason = "a check reports by a panic")]
 pub fn json(image: Image) -> Vec<u8> {
     let mut json = Vec::new();
     crate::list_body::Item::write(image, &mut json).expect("it can be said in JSON");

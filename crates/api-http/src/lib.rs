@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+// The checks that `fuzz/` shares call this crate by its name.
+#[cfg(test)]
+extern crate self as api_http;
+
 mod answer;
 mod app;
 mod auth;
@@ -9,7 +13,7 @@ mod client_address;
 mod cors;
 mod edge;
 mod error;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod health;
@@ -25,6 +29,8 @@ mod path;
 mod position;
 mod protection;
 mod rate;
+#[cfg(test)]
+mod replay;
 mod request_id;
 mod rounds;
 pub mod routes;

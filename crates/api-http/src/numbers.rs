@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use core_domain::steps;
+
 /// What such a number becomes. No number that is too large is shorter: the first is `1e309`.
 const LARGE: &[u8] = b"9e300";
 
@@ -14,6 +16,7 @@ pub(crate) fn within_range(json: &[u8]) -> Cow<'_, [u8]> {
     let mut replaced = Cow::Borrowed(json);
     let mut at = 0;
     while let Some(byte) = json.get(at) {
+        steps::count(1);
         match byte {
             b'"' => at = after_string(json, at),
             b'-' | b'0'..=b'9' => {
@@ -37,6 +40,7 @@ pub(crate) fn within_range(json: &[u8]) -> Cow<'_, [u8]> {
 fn after_string(json: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(byte) = json.get(at) {
+        steps::count(1);
         match byte {
             b'"' => return at + 1,
             b'\\' => at += 2,
@@ -52,6 +56,7 @@ fn is_of_number(byte: u8) -> bool {
 
 /// Whether it is a number by the grammar of JSON that a double cannot hold.
 fn is_too_large(number: &[u8]) -> bool {
+    steps::count(number.len());
     let Ok(text) = str::from_utf8(number) else { return false };
     is_number(number) && text.parse::<f64>().is_ok_and(f64::is_infinite)
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use actix_web::HttpRequest;
+use core_domain::steps;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
 use crate::{error::ApiError, position::MARKER_POSITION};
@@ -27,6 +28,7 @@ impl Query {
 
     pub(crate) fn parse(query: &str) -> Result<Self, ApiError> {
         let decoded = |text: &str| {
+            steps::count(text.len());
             let text = text.replace('+', " ");
             let text = percent_decode_str(&text).decode_utf8().map_err(|_| {
                 ApiError::Request(
@@ -58,6 +60,7 @@ impl Query {
             return Err(too_many());
         }
         for (place, (name, _)) in pairs.iter().enumerate() {
+            steps::count(place);
             if pairs[..place].iter().filter(|(before, _)| before == name).count() == MAX_REPEATED {
                 return Err(ApiError::Request(format!(
                     "The query repeats a parameter too often: at most {MAX_REPEATED} of one name are read."
@@ -69,7 +72,10 @@ impl Query {
 
     /// Every parameter, in order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| {
+            steps::count(1);
+            (name.as_str(), value.as_str())
+        })
     }
 
     /// The value of a parameter that counts once: the last one given.

@@ -11,6 +11,7 @@ use core_domain::{
     image::{ImageId, ImageStatus},
     listing::{Direction, Position, SortKey},
     project::ProjectId,
+    steps,
     text::MAX_CHARS,
 };
 
@@ -135,6 +136,7 @@ fn split(text: &str) -> Option<std::str::Split<'_, char>> {
 }
 
 fn hex(text: &mut String, value: Option<&str>) {
+    steps::count(value.map_or(0, str::len));
     for byte in value.unwrap_or_default().bytes() {
         // Writing to a string does not fail.
         let _ = write!(text, "{byte:02x}");
@@ -142,6 +144,7 @@ fn hex(text: &mut String, value: Option<&str>) {
 }
 
 fn from_hex(hex: &str) -> Option<String> {
+    steps::count(hex.len());
     let digits = hex.as_bytes();
     let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
     let bytes: Option<Vec<u8>> = digits

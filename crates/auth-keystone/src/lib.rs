@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+// The checks that `fuzz/` shares call this crate by its name.
+#[cfg(test)]
+extern crate self as auth_keystone;
+
 mod access_rules;
 mod admission;
 mod backoff;
@@ -10,7 +14,7 @@ mod clock;
 mod config;
 mod flight;
 mod format;
-#[cfg(fuzzing)]
+#[cfg(any(fuzzing, test))]
 #[doc(hidden)]
 pub mod fuzzing;
 mod jws;
@@ -22,6 +26,8 @@ mod own_token;
 mod path_pattern;
 mod polling;
 mod queue;
+#[cfg(test)]
+mod replay;
 mod revocation;
 mod secret;
 mod seldom;

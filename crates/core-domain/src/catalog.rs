@@ -10,6 +10,7 @@ use crate::{
     listing::{Listing, Position},
     policy::Action,
     project::ProjectId,
+    steps,
     store::{FoundImage, ImagePage, Store, Tx},
     text,
     visibility::{seen_image, sees, unseen},
@@ -279,6 +280,7 @@ fn keep_images(cx: Context<'_>, tx: &mut dyn Tx, owner: Option<&ProjectId>) -> R
 }
 
 fn apply(cx: Context<'_>, edit: &Edit, image: &mut Image) -> Result<()> {
+    steps::count(1);
     let must_be_there = |name: &str, properties: &BTreeMap<String, String>| {
         if properties.contains_key(name) {
             Ok(())
@@ -299,7 +301,10 @@ fn apply(cx: Context<'_>, edit: &Edit, image: &mut Image) -> Result<()> {
         Edit::MinRam(mebibytes) => image.min_ram = *mebibytes,
         Edit::Protected(protected) => image.protected = *protected,
         Edit::Hidden(hidden) => image.hidden = *hidden,
-        Edit::Tags(tags) => image.tags.clone_from(tags),
+        Edit::Tags(tags) => {
+            steps::count(tags.len());
+            image.tags.clone_from(tags);
+        }
         Edit::AddTag(tag) => {
             image.tags.insert(tag.clone());
         }
@@ -347,6 +352,7 @@ fn check(cx: Context<'_>, before: Option<&Image>, image: &Image) -> Result<()> {
         }
     }
     let had_tag = |tag: &String| before.is_some_and(|before| before.tags.contains(tag));
+    steps::count(image.tags.len() + image.properties.len());
     for tag in image.tags.iter().filter(|tag| !had_tag(tag)) {
         text::checked("A tag", tag)?;
     }

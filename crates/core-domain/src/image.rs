@@ -9,7 +9,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::{error::Error, project::ProjectId};
+use crate::{error::Error, project::ProjectId, steps};
 
 /// An image's id. On the wire the hyphenated form, in either case; answers have it in lower case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -115,6 +115,7 @@ impl Image {
     /// What has a fixed size, such as times and numbers, is not counted.
     #[must_use]
     pub fn record_bytes(&self) -> usize {
+        steps::count(4 + self.tags.len() + self.properties.len());
         let owner = self.owner.as_ref().map(ProjectId::as_str);
         [owner, self.name.as_deref(), self.container_format.as_deref(), self.disk_format.as_deref()]
             .into_iter()

@@ -14,6 +14,7 @@ pub mod policy;
 pub mod project;
 pub mod round;
 pub mod sharing;
+pub mod steps;
 pub mod store;
 #[cfg(feature = "testing")]
 pub mod testing;

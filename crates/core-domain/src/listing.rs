@@ -9,6 +9,7 @@ use crate::{
     image::{Image, ImageId, ImageStatus, Visibility},
     member::MemberStatus,
     project::ProjectId,
+    steps,
 };
 
 /// The largest number of tags that one list is filtered by.
@@ -247,6 +248,7 @@ impl Comparator {
 
     fn first_difference(&self, compare: impl Fn(SortKey) -> Ordering) -> Ordering {
         for (key, direction) in &self.0 {
+            steps::count(1);
             let ordering = compare(*key);
             if ordering.is_ne() {
                 return match direction {
@@ -297,6 +299,7 @@ pub fn total_order(sort: &[(SortKey, Direction)]) -> Vec<(SortKey, Direction)> {
     let ties = [SortKey::CreatedAt, SortKey::Id].map(|key| (key, Direction::Desc));
     let mut order = Vec::with_capacity(SortKey::ALL.len());
     for (key, direction) in sort.iter().copied().chain(ties) {
+        steps::count(order.len() + 1);
         if !order.iter().any(|(present, _)| *present == key) {
             order.push((key, direction));
         }
@@ -380,17 +383,12 @@ impl Listing {
             && self.reaches(image, membership)
             && self.owner.as_ref().is_none_or(|owner| image.owner.as_ref() == Some(owner))
             && any_of(&self.ids, &image.id)
-            && (self.names.is_empty() || image.name.as_ref().is_some_and(|name| self.names.contains(name)))
+            && any_text_of(&self.names, image.name.as_ref())
             && any_of(&self.statuses, &image.status)
-            && (self.container_formats.is_empty()
-                || image
-                    .container_format
-                    .as_ref()
-                    .is_some_and(|format| self.container_formats.contains(format)))
-            && (self.disk_formats.is_empty()
-                || image.disk_format.as_ref().is_some_and(|format| self.disk_formats.contains(format)))
-            && self.tags.iter().all(|tag| image.tags.contains(tag))
-            && self.properties.iter().all(|(name, value)| image.properties.get(name) == Some(value))
+            && any_text_of(&self.container_formats, image.container_format.as_ref())
+            && any_text_of(&self.disk_formats, image.disk_format.as_ref())
+            && all_of(&self.tags, |tag| image.tags.contains(tag))
+            && all_of(&self.properties, |(name, value)| image.properties.get(name) == Some(value))
             && self.hidden == image.hidden
             && self.protected.is_none_or(|protected| protected == image.protected)
             && self.min_disk.is_none_or(|gibibytes| gibibytes == image.min_disk)
@@ -421,5 +419,20 @@ impl Listing {
 }
 
 fn any_of<T: PartialEq>(wanted: &[T], value: &T) -> bool {
-    wanted.is_empty() || wanted.contains(value)
+    let is_value = |one: &T| {
+        steps::count(1);
+        one == value
+    };
+    wanted.is_empty() || wanted.iter().any(is_value)
+}
+
+fn any_text_of(wanted: &[String], value: Option<&String>) -> bool {
+    wanted.is_empty() || value.is_some_and(|value| any_of(wanted, value))
+}
+
+fn all_of<T>(wanted: &[T], has: impl Fn(&T) -> bool) -> bool {
+    wanted.iter().all(|one| {
+        steps::count(1);
+        has(one)
+    })
 }

@@ -1,6 +1,6 @@
 //! What text may be kept: the one rule for names, values, tags and ids that come from outside.
 
-use crate::error::Error;
+use crate::{error::Error, steps};
 
 /// The longest name, tag, property name or member id, in characters (API v2: 255).
 pub const MAX_CHARS: usize = 255;
@@ -37,6 +37,7 @@ pub fn checked_value(field: &str, text: &str) -> Result<(), Error> {
 }
 
 fn without_control_characters(field: &str, text: &str) -> Result<(), Error> {
+    steps::count(text.len());
     if text.bytes().any(is_refused) {
         return Err(Error::invalid(format!("{field} must not contain control characters.")));
     }

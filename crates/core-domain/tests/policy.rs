@@ -1,5 +1,15 @@
 //! The default policy as the table of the sharing API, section 5: every rule by its name in a policy file.
-#![allow(clippy::unwrap_used, reason = "a test stops where it was surprised")]
+#![allow(
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test stops where it was surprised, and says where"
+)]
+
+#[path = "../../../fuzz/checks/policy.rs"]
+mod check;
+#[path = "../../../fuzz/checks/seeds.rs"]
+mod seeds;
 
 use core_domain::{
     Caller,
@@ -88,4 +98,9 @@ fn nobody_is_on_the_owner_side_of_what_nobody_owns() {
             assert!(!holds(rule, &caller(in_project, &["member", "reader"]), &image), "{rule}");
         }
     }
+}
+
+#[test]
+fn inputs_derived_from_seeds_break_no_reader_of_rules() {
+    seeds::replay("policy", 300, check::check);
 }

@@ -6,6 +6,7 @@ use core_domain::{
     Error,
     catalog::{Edit, NewImage},
     project::ProjectId,
+    steps,
 };
 use serde_json::Value;
 
@@ -172,5 +173,6 @@ fn owner(id: &str) -> Result<ProjectId, ApiError> {
 fn tags(value: Value) -> Result<BTreeSet<String>, ApiError> {
     let right = "a list of strings";
     let Value::Array(tags) = value else { return Err(wrong("tags", right)) };
+    steps::count(tags.len());
     tags.into_iter().map(|tag| string("tags", tag).map_err(|_| wrong("tags", right))).collect()
 }

@@ -1,7 +1,7 @@
 //! JSON patches of images, in both dialects: `{"op": "replace", "path": "/name", "value": …}` (v2.1, RFC 6902) and
 //! `{"replace": "/name", "value": …}` (v2.0, an early draft of it).
 
-use core_domain::catalog::Edit;
+use core_domain::{catalog::Edit, steps};
 use serde_json::{Map, Value};
 
 use super::attributes::{self, is_own, is_read_only, string};
@@ -107,6 +107,7 @@ fn op_of_draft(step: &mut Map<String, Value>) -> Result<(Op, String), ApiError> 
 
 /// The attribute that a JSON pointer of one segment names.
 fn attribute(path: &str) -> Result<String, ApiError> {
+    steps::count(1 + path.len());
     let wrong = || format!("The path {path:?} must name one attribute, such as \"/name\".");
     let Some(name) = path.strip_prefix('/') else { return bad(wrong()) };
     if name.is_empty() || name.contains('/') {

@@ -8,6 +8,7 @@ use core_domain::{
         VisibilityFilter, total_order,
     },
     project::ProjectId,
+    steps,
 };
 
 use crate::{
@@ -242,6 +243,7 @@ fn any_of(name: &str, value: &str) -> Result<Vec<String>, ApiError> {
     let wrong = || must_be(name, "a value or a list such as in:a,b,\"with, comma\"");
     let mut values = Vec::new();
     loop {
+        steps::count(1);
         let (one, after) = match rest.strip_prefix('"') {
             Some(quoted) => quoted.split_once('"').ok_or_else(wrong)?,
             None => rest.split_at(rest.find(',').unwrap_or(rest.len())),
