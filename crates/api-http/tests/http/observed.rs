@@ -87,6 +87,18 @@ fn every_request_is_one_line_that_names_no_token_and_no_query() {
 }
 
 #[test]
+fn line_of_an_invented_method_says_other_and_stays_short() {
+    listen();
+    let served = Served::start();
+    for method in ["PROPFIND".to_owned(), "X".repeat(50_000)] {
+        let reply = served.nobody().ask(&method, "/v2/images").send();
+        let [line] = &lines(&reply)[..] else { panic!("{:?}", lines(&reply)) };
+        assert!(line.contains(" method=\"other\" ") && line.len() < 512, "{} bytes: {line}", line.len());
+        assert!(!line.contains(&method[..8]), "{line}");
+    }
+}
+
+#[test]
 fn a_caller_s_well_formed_request_id_is_kept_in_the_log_beside_ours() {
     listen();
     let served = Served::start();
