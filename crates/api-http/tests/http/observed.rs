@@ -99,6 +99,18 @@ fn line_of_an_invented_method_says_other_and_stays_short() {
 }
 
 #[test]
+fn line_of_a_long_path_has_its_first_512_bytes_and_a_mark() {
+    listen();
+    let served = Served::start();
+    let path = format!("/{}", "x".repeat(2047));
+    let reply = served.nobody().get(&path);
+    assert_eq!(reply.status, 404, "{reply}");
+    let [line] = &lines(&reply)[..] else { panic!("{:?}", lines(&reply)) };
+    assert!(line.contains(&format!(" path=\"{}… (2048 bytes)\" ", &path[..512])), "{line}");
+    assert!(line.len() < 1024, "{} bytes", line.len());
+}
+
+#[test]
 fn a_caller_s_well_formed_request_id_is_kept_in_the_log_beside_ours() {
     listen();
     let served = Served::start();
