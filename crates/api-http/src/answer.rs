@@ -18,6 +18,7 @@ use actix_web::{
 use crate::{
     app::App,
     auth::Auth,
+    cors::answer_preflight,
     edge::{Handle, Tracked},
     error::ApiError,
     metrics::known_method,
@@ -64,6 +65,7 @@ pub(crate) async fn answer<B: MessageBody>(
         }
         None => response,
     };
+    answer_preflight(&mut response);
     if let Ok(id) = id_header {
         response.headers_mut().insert(request_id::HEADER, id);
     }
