@@ -106,6 +106,17 @@ fn a_policy_file_that_names_an_unknown_rule_is_refused_with_line_and_rule() {
 }
 
 #[test]
+fn a_policy_check_with_a_mistyped_substitution_is_refused_with_line_and_rule() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("policy.yaml");
+    let rules = "\"get_image\": \"role:reader\"\n\"get_images\": \"project_id:%(project_id)\"\n";
+    std::fs::write(&file, rules).expect("a file");
+    let path = file.to_str().expect("a path in UTF-8");
+    let output = check_config(&[("VITRINE_POLICY_FILE", path)]);
+    refused_naming(&output, &["get_images", "line 2", "%(project_id)"]);
+}
+
+#[test]
 fn the_policy_file_of_glance_is_served_with_one_warning() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("policy.yaml");

@@ -18,8 +18,10 @@ use actix_web::{
 use crate::{
     app::App,
     auth::Auth,
+    cors::answer_preflight,
     edge::{Handle, Tracked},
     error::ApiError,
+    metrics::known_method,
     protection::protect,
     request_id::{self, RequestId},
     routes::matched,
@@ -63,6 +65,7 @@ pub(crate) async fn answer<B: MessageBody>(
         }
         None => response,
     };
+    answer_preflight(&mut response);
     if let Ok(id) = id_header {
         response.headers_mut().insert(request_id::HEADER, id);
     }
@@ -106,8 +109,9 @@ fn note(request: &HttpRequest, status: u16, took: Duration) {
     let route = matched(request).unwrap_or("unmatched");
     let app = request.app_data::<web::Data<App>>();
     let client = app.and_then(|app| app.settings.trusted_proxies.client(request));
+    let method = known_method(request.method().as_str());
     if let Some(app) = app {
-        app.metrics.answered(request.method().as_str(), route, status, took);
+        app.metrics.answered(method, route, status, took);
     }
     let extensions = request.extensions();
     let caller = extensions.get::<Auth>().map(|auth| auth.caller.as_ref());
@@ -115,7 +119,7 @@ fn note(request: &HttpRequest, status: u16, took: Duration) {
         target: "vitrine::request",
         request_id = &*id.local,
         global_request_id = id.global.as_deref(),
-        method = request.method().as_str(),
+        method,
         route,
         path = &*target::logged(request.uri().path()),
         status,

@@ -287,3 +287,25 @@ impl Drop for Waits<'_> {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::{StatusCode, header::HeaderMap};
+
+    use super::*;
+
+    #[test]
+    fn at_most_4096_calls_wait_and_the_next_gets_503() {
+        let waiting = AtomicUsize::new(0);
+        let mut all: Vec<_> = (0..4096).map(|_| Waits::among(&waiting).ok().unwrap()).collect();
+        for _ in 0..3 {
+            let refused = Waits::among(&waiting).err().unwrap().response(&HeaderMap::new());
+            assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        }
+        all.pop();
+        let next = Waits::among(&waiting);
+        assert!(next.is_ok() && Waits::among(&waiting).is_err());
+        drop((next, all));
+        assert_eq!(waiting.into_inner(), 0);
+    }
+}

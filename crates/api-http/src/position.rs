@@ -21,7 +21,7 @@ use crate::error::ApiError;
 pub(crate) const MARKER_POSITION: &str = "marker_position";
 
 /// The largest value: of an order by name and both formats, each of [`MAX_CHARS`] characters of four bytes, and the rest.
-const MAX_BYTES: usize = 3 * (8 * MAX_CHARS + 2) + 256;
+pub(crate) const MAX_BYTES: usize = 3 * (8 * MAX_CHARS + 2) + 256;
 
 /// The years in which times may be that a database is asked about.
 const YEARS: std::ops::RangeInclusive<i32> = 1000..=9999;

@@ -205,3 +205,71 @@ impl<C: Send + 'static, T: Send + 'static> Queue<C, T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::Future,
+        pin::pin,
+        sync::{Mutex, mpsc as channel},
+        task::{Context as Waker, Poll, Waker as Wakers},
+    };
+
+    use actix_web::http::{StatusCode, header::HeaderMap};
+    use core_domain::testing::memory::MemoryStore;
+
+    use super::*;
+
+    /// What the round of a test does: it notes its size, and waits until the test lets it go on.
+    struct Gate {
+        sizes: Mutex<Vec<usize>>,
+        has_begun: channel::Sender<()>,
+        goes_on: Mutex<channel::Receiver<()>>,
+    }
+
+    fn pass(_: &Rules, _: &dyn Store, calls: &[Arc<Gate>]) -> Vec<Outcome<()>> {
+        let gate = &calls[0];
+        gate.sizes.lock().unwrap().push(calls.len());
+        gate.has_begun.send(()).unwrap();
+        // Without an end of the test's, the gate stays open.
+        let _ = gate.goes_on.lock().unwrap().recv();
+        calls.iter().map(|_| Some(Ok(()))).collect()
+    }
+
+    #[test]
+    fn rounds_have_64_calls_and_4096_wait_for_them() {
+        let (has_begun, began) = channel::channel();
+        let (go_on, goes_on) = channel::channel();
+        let gate = Arc::new(Gate { sizes: Mutex::default(), has_begun, goes_on: Mutex::new(goes_on) });
+        let records: (Arc<Rules>, Arc<dyn Store>) = (Arc::default(), Arc::new(MemoryStore::default()));
+        let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+        let queue = Queue::start("show_image", &metrics, records, pass);
+        let mut waker = Waker::from_waker(Wakers::noop());
+
+        let mut first = pin!(queue.join(Arc::clone(&gate)));
+        assert!(first.as_mut().poll(&mut waker).is_pending());
+        began.recv().unwrap();
+        let mut waiting: Vec<_> = (0..4096).map(|_| Box::pin(queue.join(Arc::clone(&gate)))).collect();
+        for call in &mut waiting {
+            assert!(call.as_mut().poll(&mut waker).is_pending());
+        }
+        let Poll::Ready(Err(refused)) = pin!(queue.join(Arc::clone(&gate))).poll(&mut waker) else {
+            panic!("the next call does not wait")
+        };
+        let refused = refused.response(&HeaderMap::new());
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+
+        drop(go_on);
+        for _ in 0..64 {
+            began.recv().unwrap();
+        }
+        let executor = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        assert!(matches!(executor.block_on(first), Ok(Some(Ok(())))));
+        for call in waiting {
+            assert!(matches!(executor.block_on(call), Ok(Some(Ok(())))));
+        }
+        let mut expected = vec![64; 64];
+        expected.insert(0, 1);
+        assert_eq!(*gate.sizes.lock().unwrap(), expected);
+    }
+}

@@ -149,19 +149,23 @@ fn blank_image(path: &'static str, pattern: &str) -> Resource {
         .default_service(web::to(move || async move { Err::<HttpResponse, _>(ApiError::BlankImage(allow)) }))
 }
 
+/// The methods of a path of the table, as a request has it.
+pub(crate) fn allowed(path: &str) -> Option<&'static str> {
+    static PATHS: LazyLock<Vec<(ResourceDef, &str)>> =
+        LazyLock::new(|| paths().into_iter().map(|path| (ResourceDef::new(path), allow(path))).collect());
+    PATHS.iter().find(|(known, _)| known.is_match(path)).map(|(_, allow)| *allow)
+}
+
 /// Answers `OPTIONS` for every path of the table, before the token is looked at: 204 with the methods of the path.
 pub(crate) async fn answer_options<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, actix_web::Error> {
-    static PATHS: LazyLock<Vec<(ResourceDef, &str)>> =
-        LazyLock::new(|| paths().into_iter().map(|path| (ResourceDef::new(path), allow(path))).collect());
-    if *request.method() == Method::OPTIONS {
-        let path = request.match_info().unprocessed();
-        if let Some((_, allow)) = PATHS.iter().find(|(known, _)| known.is_match(path)) {
-            let answer = HttpResponse::NoContent().insert_header((ALLOW, *allow)).finish();
-            return Ok(request.into_response(answer).map_into_right_body());
-        }
+    if *request.method() == Method::OPTIONS
+        && let Some(allow) = allowed(request.match_info().unprocessed())
+    {
+        let answer = HttpResponse::NoContent().insert_header((ALLOW, allow)).finish();
+        return Ok(request.into_response(answer).map_into_right_body());
     }
     next.call(request).await.map(ServiceResponse::map_into_left_body)
 }

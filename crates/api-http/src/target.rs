@@ -3,11 +3,12 @@
 use actix_web::{dev::ServiceRequest, http::Uri};
 use percent_encoding::percent_decode_str;
 
-use crate::{error::ApiError, versions};
+use crate::{error::ApiError, page, versions};
 
 /// The longest path in bytes, each that is percent-encoded counted once: 255 characters of any script fit as a member's id.
 const PATH_BYTES: usize = 2 * 1024;
-/// The longest URL in bytes, as it was sent: clients list some 400 ids in a query of 15 KB.
+/// The longest URL in bytes, without the marker and its position that a link of the server has, and with what a URI must
+/// not hold percent-encoded: clients list some 400 ids in a query of 15 KB.
 const URL_BYTES: usize = 24 * 1024;
 /// What of a path is written to the log.
 const LOGGED_BYTES: usize = 512;
@@ -17,8 +18,9 @@ const LOGGED_BYTES: usize = 512;
 /// # Errors
 /// 414 with what is too long.
 pub(crate) fn check_length(uri: &Uri) -> Result<(), ApiError> {
-    let url = uri.path_and_query().map_or(0, |sent| sent.as_str().len());
-    if url > URL_BYTES {
+    let sent = uri.path_and_query().map_or(0, |sent| sent.as_str().len());
+    // No byte counts for more than three.
+    if 3 * sent > URL_BYTES && uri.path().len() + uri.query().map_or(0, page::counted_bytes) > URL_BYTES {
         return Err(ApiError::LongUrl("URL", URL_BYTES));
     }
     if uri.path().len() > PATH_BYTES && percent_decode_str(uri.path()).count() > PATH_BYTES {
@@ -93,6 +95,10 @@ mod tests {
             (encoded(2049), Some("path")),
             (format!("/?{}", "x".repeat(24 * 1024 - 2)), None),
             (format!("/?{}", "x".repeat(24 * 1024 - 1)), Some("URL")),
+            (format!("/?{}", "{".repeat(8 * 1024 - 1)), None),
+            (format!("/?{}", "{".repeat(8 * 1024)), Some("URL")),
+            (format!("/?marker={}&{}", "m".repeat(3060), "x".repeat(24 * 1024 - 2)), None),
+            (format!("/?marker_position={}&x", "p".repeat(40_000)), Some("URL")),
         ] {
             let refused = check_length(&url.parse().unwrap()).err().map(|error| error.to_string());
             assert_eq!(refused.is_some(), part.is_some(), "{} bytes: {refused:?}", url.len());

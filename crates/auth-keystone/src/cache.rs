@@ -202,6 +202,7 @@ mod tests {
         access_rules::{AccessRule, AccessRules, MAX_RULES},
         clock::SystemClock,
         known::tests::{lives, vouched},
+        path_pattern::COMPILED,
         revocation::Revoked,
     };
 
@@ -273,6 +274,33 @@ mod tests {
         let entry = tokens.good.get(&digest).unwrap();
         assert!(entry.size() > MAX_RULES * 225, "{} bytes", entry.size());
         assert_eq!(tokens.good.weight(), entry.size().div_ceil(PLACE) as u64);
+    }
+
+    #[test]
+    fn access_rules_are_compiled_once_for_many_requests() {
+        let (time, tokens) = (time(), cache(10, 10));
+        let rule = |path: &str| format!(r#"{{"service": "image", "method": "GET", "path": "{path}"}}"#);
+        let body = format!(
+            r#"{{"token": {{"user": {{"id": "u"}}, "expires_at": "2999-11-22T00:02:18Z",
+                "application_credential": {{"access_rules": [{}, {}, {}]}}}}}}"#,
+            rule("/v2/images"),
+            rule("/v2/images/*"),
+            rule("/v2/images/*/members/**"),
+        );
+        let before = COMPILED.get();
+        let digest = tokens.digest("ruled", End::Counts);
+        remember(&tokens, digest, Vouched::parse(body.as_bytes()).unwrap(), &time);
+        assert_eq!(COMPILED.get() - before, 3);
+        for (path, allowed) in [("/v2/images", true), ("/v2/images/a", true), ("/v2/images/a/tags/b", false)]
+        {
+            for _ in 0..100 {
+                let Memory::Good { known, .. } = tokens.recall(&digest, End::Counts, &time) else {
+                    panic!("it is remembered")
+                };
+                assert_eq!(known.allows("GET", path), allowed, "{path}");
+            }
+        }
+        assert_eq!(COMPILED.get() - before, 3);
     }
 
     #[test]

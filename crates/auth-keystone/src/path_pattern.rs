@@ -7,6 +7,12 @@
 /// The longest pattern, in bytes: Keystone takes 225 characters, and most of its databases keep 128.
 const MAX_PATTERN_BYTES: usize = 256;
 
+#[cfg(test)]
+thread_local! {
+    /// How many patterns this thread has compiled.
+    pub(crate) static COMPILED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
 /// A piece of a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
@@ -26,6 +32,8 @@ pub(crate) struct Pattern {
 impl Pattern {
     /// Compiles a pattern; `None` if it is too long.
     pub(crate) fn compile(pattern: &str) -> Option<Self> {
+        #[cfg(test)]
+        COMPILED.set(COMPILED.get() + 1);
         if pattern.len() > MAX_PATTERN_BYTES {
             return None;
         }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, thread, time::Duration};
 
 use chrono::{TimeDelta, Utc};
-use core_domain::outbox::Outbox;
+use core_domain::{Result, outbox::Outbox};
 
 use crate::{pace, stop::Stop};
 
@@ -49,22 +49,28 @@ impl Drop for Keeper {
 fn forget(outbox: &dyn Outbox, sinks: &[String], keep_days: u32, stop: &Stop) {
     let Some(before) = Utc::now().checked_sub_signed(TimeDelta::days(i64::from(keep_days))) else { return };
     let sinks: Vec<_> = sinks.iter().map(String::as_str).collect();
-    let mut forgotten = 0;
-    loop {
-        let batch = match outbox.forget(before, &sinks, BATCH) {
-            Ok(batch) => batch,
-            Err(error) => {
-                tracing::warn!(%error, "old events cannot be forgotten now");
-                return;
-            }
-        };
-        forgotten += batch;
-        if batch < BATCH || stop.asked_within(BREATH) {
-            break;
-        }
-    }
+    let forgotten = in_batches(|most| outbox.forget(before, &sinks, most), stop);
     if forgotten > 0 {
         tracing::info!(events = forgotten, keep_days, "forgot old events");
+    }
+}
+
+/// Forgets one batch after the other until none is full; answers how many events that were.
+fn in_batches(mut forget: impl FnMut(usize) -> Result<usize>, stop: &Stop) -> usize {
+    let mut forgotten = 0;
+    loop {
+        match forget(BATCH) {
+            Ok(batch) => {
+                forgotten += batch;
+                if batch < BATCH || stop.asked_within(BREATH) {
+                    return forgotten;
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "old events cannot be forgotten now");
+                return forgotten;
+            }
+        }
     }
 }
 
@@ -107,6 +113,21 @@ mod tests {
         // Nobody of that name is configured any more.
         forget(&[]);
         assert_eq!(waiting(), 0);
+    }
+
+    #[test]
+    fn at_most_500_events_are_forgotten_at_once() {
+        let (mut left, mut batches) = (1_200, Vec::new());
+        let forgotten = in_batches(
+            |most| {
+                let batch = most.min(left);
+                left -= batch;
+                batches.push((most, batch));
+                Ok(batch)
+            },
+            &Stop::default(),
+        );
+        assert_eq!((forgotten, batches), (1_200, vec![(500, 500), (500, 500), (500, 200)]));
     }
 
     #[test]

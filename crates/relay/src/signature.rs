@@ -34,6 +34,14 @@ impl SigningKey {
     }
 }
 
+/// Keys are equal that sign alike.
+impl PartialEq for SigningKey {
+    fn eq(&self, other: &Self) -> bool {
+        let signature = |Self(key): &Self| hmac::sign(key, b"");
+        signature(self).as_ref() == signature(other).as_ref()
+    }
+}
+
 impl std::fmt::Debug for SigningKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("***")
@@ -75,6 +83,15 @@ mod tests {
         let both = sign(&[new.clone(), old.clone()], "id", "1", "body");
         let alone = |key: SigningKey| sign(&[key], "id", "1", "body");
         assert_eq!(both, format!("{} {}", alone(new), alone(old)));
+    }
+
+    #[test]
+    fn keys_are_equal_that_sign_alike() {
+        let of = |bytes: &[u8]| key(&format!("whsec_{}", STANDARD.encode(bytes)));
+        assert_eq!(of(&[7; 24]), of(&[7; 24]));
+        assert_ne!(of(&[7; 24]), of(&[7; 25]));
+        // HMAC fills keys up with zeros.
+        assert_eq!(of(&[7; 24]), of(&[[7; 24].as_slice(), &[0]].concat()));
     }
 
     #[test]

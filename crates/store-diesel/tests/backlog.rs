@@ -120,3 +120,23 @@ fn a_first_sink_gives_positions_to_a_long_history_in_bounded_steps() {
     let claim = store.claim(&held, 10).expect("an answer").expect("still the lease");
     assert_eq!(claim.deliveries.len(), 1);
 }
+
+#[test]
+fn old_events_are_forgotten_in_statements_of_bounded_size() {
+    let database = Postgres::shared().database();
+    let store = store(&database);
+    keep_one(&store);
+    multiply(&database, 1_199);
+    database.query(
+        "CREATE TABLE deletions (events bigint);
+         CREATE FUNCTION note_deletion() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             INSERT INTO deletions SELECT count(*) FROM gone; RETURN NULL; END $$;
+         CREATE TRIGGER note_deletion AFTER DELETE ON events REFERENCING OLD TABLE AS gone
+             FOR EACH STATEMENT EXECUTE FUNCTION note_deletion()",
+    );
+    // The time of the tests' images is the beginning of 2026.
+    let later = "2026-02-01T00:00:00Z".parse().expect("a time");
+    let forgotten: Vec<_> = (0..4).map(|_| store.forget(later, &[], 500).expect("an answer")).collect();
+    assert_eq!(forgotten, [500, 500, 200, 0]);
+    assert_eq!(database.query("SELECT events FROM deletions"), ["500", "500", "200"]);
+}

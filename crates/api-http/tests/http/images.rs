@@ -439,8 +439,19 @@ fn what_is_reserved_is_a_403_and_nothing_has_its_name_twice() {
             assert_eq!(owner.patch(&path, &json!([step])).status, 403, "{step}");
         }
     }
-    for name in ["name", "visibility", "owner", "tags", "protected", "os_hidden", "min_disk", "min_ram", "id"]
-    {
+    for name in [
+        "name",
+        "visibility",
+        "owner",
+        "tags",
+        "protected",
+        "os_hidden",
+        "min_disk",
+        "min_ram",
+        "id",
+        "container_format",
+        "disk_format",
+    ] {
         let step = json!([{"op": "remove", "path": format!("/{name}")}]);
         assert_eq!(owner.patch(&path, &step).status, 403, "{name}");
     }

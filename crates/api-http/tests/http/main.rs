@@ -13,6 +13,7 @@ mod faults;
 mod history;
 mod hostile;
 mod images;
+mod links;
 mod listing;
 mod member_lists;
 mod members;

@@ -87,6 +87,30 @@ fn every_request_is_one_line_that_names_no_token_and_no_query() {
 }
 
 #[test]
+fn line_of_an_invented_method_says_other_and_stays_short() {
+    listen();
+    let served = Served::start();
+    for method in ["PROPFIND".to_owned(), "X".repeat(50_000)] {
+        let reply = served.nobody().ask(&method, "/v2/images").send();
+        let [line] = &lines(&reply)[..] else { panic!("{:?}", lines(&reply)) };
+        assert!(line.contains(" method=\"other\" ") && line.len() < 512, "{} bytes: {line}", line.len());
+        assert!(!line.contains(&method[..8]), "{line}");
+    }
+}
+
+#[test]
+fn line_of_a_long_path_has_its_first_512_bytes_and_a_mark() {
+    listen();
+    let served = Served::start();
+    let path = format!("/{}", "x".repeat(2047));
+    let reply = served.nobody().get(&path);
+    assert_eq!(reply.status, 404, "{reply}");
+    let [line] = &lines(&reply)[..] else { panic!("{:?}", lines(&reply)) };
+    assert!(line.contains(&format!(" path=\"{}… (2048 bytes)\" ", &path[..512])), "{line}");
+    assert!(line.len() < 1024, "{} bytes", line.len());
+}
+
+#[test]
 fn a_caller_s_well_formed_request_id_is_kept_in_the_log_beside_ours() {
     listen();
     let served = Served::start();

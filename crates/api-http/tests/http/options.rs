@@ -72,18 +72,28 @@ fn options_on_every_known_path_needs_no_token() {
 #[test]
 fn pages_of_allowed_origins_may_call_the_api() {
     let served = Served::with(|setup| setup.settings.edge.allowed_origins = vec![PAGE.to_owned()]);
-    let preflight = |origin: &str, header: &str| {
-        let ask = served.nobody().ask("OPTIONS", "/v2/images").header("Origin", origin);
+    let preflight_of = |path: &str, origin: &str, header: &str| {
+        let ask = served.nobody().ask("OPTIONS", path).header("Origin", origin);
         ask.header("Access-Control-Request-Method", "POST")
             .header("Access-Control-Request-Headers", header)
             .send()
     };
+    let preflight = |origin: &str, header: &str| preflight_of("/v2/images", origin, header);
     let reply = preflight(PAGE, "x-auth-token, content-type, x-openstack-request-id");
-    assert_eq!(reply.status, 200, "{reply}");
+    assert_eq!((reply.status, reply.header("allow")), (204, Some("GET, POST")), "{reply}");
+    assert_eq!(reply.header("content-length"), None);
     assert_eq!(reply.header("access-control-allow-origin"), Some(PAGE));
     assert!(reply.header("access-control-allow-methods").unwrap().contains("PATCH"));
     assert!(reply.header("access-control-allow-headers").unwrap().contains("x-auth-token"));
     assert!(reply.header("x-openstack-request-id").is_some());
+    for (path, allow) in [
+        ("//v2.9/images/any/members", None),
+        ("//v2.7/images/any/members", Some("GET, POST")),
+        ("/v2/nothing", None),
+    ] {
+        let reply = preflight_of(path, PAGE, "x-auth-token");
+        assert_eq!((reply.status, reply.header("allow")), (204, allow), "{path}");
+    }
     for refused in [preflight("https://evil.example.org", "x-auth-token"), preflight(PAGE, "x-roles")] {
         assert_eq!((refused.status, refused.header("access-control-allow-origin")), (400, None), "{refused}");
         assert!(!refused.message().is_empty());

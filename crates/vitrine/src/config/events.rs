@@ -158,6 +158,8 @@ impl Config {
 
     fn webhooks(&self) -> Result<Vec<Webhook>, BadConfig> {
         let patience = Duration::from_secs(self.events.webhook_patience);
+        // The secrets of the webhooks so far, each with its key.
+        let mut taken: Vec<(String, SigningKey)> = Vec::new();
         let webhook = |(name, keys): (&String, &WebhookKeys)| {
             let letters = |letter: char| matches!(letter, 'a'..='z' | '0'..='9' | '_' | '-');
             if name.is_empty() || name.len() > LONGEST_NAME || !name.chars().all(letters) {
@@ -173,10 +175,27 @@ impl Config {
                 SigningKey::parse(&Secret::new(secret.reveal()))
                     .map_err(|invalid| BadConfig::new(key(of), invalid))
             };
-            let mut secrets = vec![signing("secret", &keys.secret)?];
+            let mut own = vec![(key("secret"), signing("secret", &keys.secret)?)];
             if !keys.previous_secret.reveal().is_empty() {
-                secrets.push(signing("previous_secret", &keys.previous_secret)?);
+                let previous = signing("previous_secret", &keys.previous_secret)?;
+                // Nothing is signed twice with the same secret.
+                if own.iter().all(|(_, secret)| *secret != previous) {
+                    own.push((key("previous_secret"), previous));
+                }
             }
+            for (key, secret) in &own {
+                if let Some((other, _)) = taken.iter().find(|(_, other)| other == secret) {
+                    return Err(BadConfig::new(
+                        key,
+                        format!(
+                            "is the secret of another webhook too, {other}: give each webhook its own, or one receiver can \
+                             forge calls to the other"
+                        ),
+                    ));
+                }
+            }
+            let secrets = own.iter().map(|(_, secret)| secret.clone()).collect();
+            taken.extend(own);
             Webhook::new(name, keys.url.reveal().trim(), secrets, patience)
                 .map_err(|invalid| BadConfig::new(key("url"), invalid))
         };
@@ -226,6 +245,7 @@ mod tests {
     }
 
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const OTHER: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
     const URL: (&str, &str) = ("events.webhooks.a.url", "https://hooks.example.org/x");
 
     #[test]
@@ -241,7 +261,7 @@ mod tests {
             ("events.webhooks.cmdb.url", "https://b.example.org/x"),
             ("events.webhooks.cmdb.secret", SECRET),
             ("events.webhooks.billing-2.url", "https://a.example.org/y"),
-            ("events.webhooks.billing-2.secret", SECRET),
+            ("events.webhooks.billing-2.secret", OTHER),
             ("events.audit_log", "stdout"),
         ]);
         assert_eq!(told.unwrap(), ["rabbitmq", "webhook:billing-2", "webhook:cmdb", "audit"]);
@@ -249,14 +269,43 @@ mod tests {
 
     #[test]
     fn a_new_secret_or_address_makes_no_new_sink() {
-        let other = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
         let before = sinks(&[URL, ("events.webhooks.a.secret", SECRET)]).unwrap();
         let after = sinks(&[
             ("events.webhooks.a.url", "https://moved.example.org/"),
-            ("events.webhooks.a.secret", other),
+            ("events.webhooks.a.secret", OTHER),
             ("events.webhooks.a.previous_secret", SECRET),
         ]);
         assert_eq!(after.unwrap(), before);
+    }
+
+    #[test]
+    fn a_secret_of_two_webhooks_is_refused_by_both_keys() {
+        let both = |first: (&str, &str), second: (&str, &str)| {
+            sinks(&[
+                URL,
+                ("events.webhooks.a.secret", "whsec_cHVibGljIGFuZCBvbmx5IGZvciB0aGlzIHRlc3Qh"),
+                ("events.webhooks.b.url", "https://b.example.org/"),
+                ("events.webhooks.b.secret", "whsec_cHVibGljIGFuZCBvbmx5IGZvciBhbm90aGVyIG9uZSE="),
+                first,
+                second,
+            ])
+        };
+        const KEYS: [&str; 4] = [
+            "events.webhooks.a.secret",
+            "events.webhooks.a.previous_secret",
+            "events.webhooks.b.secret",
+            "events.webhooks.b.previous_secret",
+        ];
+        for (one, other) in [(0, 2), (0, 3), (1, 2), (1, 3)] {
+            let refused = both((KEYS[one], SECRET), (KEYS[other], SECRET)).unwrap_err();
+            assert!(refused.starts_with(&format!("{}: ", KEYS[other])), "{refused}");
+            assert!(refused.contains(&format!(" {}:", KEYS[one])) && !refused.contains("MfKQ"), "{refused}");
+        }
+        // One webhook may have the same twice: it is signed with once.
+        for (one, other) in [(0, 1), (2, 3), (0, 2)] {
+            let second = if other == 2 { OTHER } else { SECRET };
+            assert!(both((KEYS[one], SECRET), (KEYS[other], second)).is_ok());
+        }
     }
 
     #[test]

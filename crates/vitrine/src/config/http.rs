@@ -1,5 +1,6 @@
 //! `http.*` and `cors.*`: what the HTTP server holds and for how long, and which web pages may call it.
 
+use api_http::Edge;
 use serde::{Deserialize, Serialize};
 
 use super::{BadConfig, value::number};
@@ -24,10 +25,11 @@ pub(crate) struct HttpKeys {
 impl Default for HttpKeys {
     fn default() -> Self {
         // `deploy/checks/product.py` checks these against the memory limit of the manifests.
+        let Edge { max_connections, keep_alive, body_buffer_bytes, .. } = Edge::default();
         Self {
-            max_connections: 1024,
-            keep_alive: 75,
-            body_buffer_bytes: 16 << 20,
+            max_connections,
+            keep_alive: keep_alive.as_secs(),
+            body_buffer_bytes,
             trusted_proxies: String::new(),
         }
     }
@@ -78,7 +80,15 @@ impl CorsKeys {
 
 #[cfg(test)]
 mod tests {
-    use super::CorsKeys;
+    use super::{CorsKeys, HttpKeys};
+
+    #[test]
+    fn defaults_are_those_of_the_documents() {
+        let HttpKeys { max_connections, keep_alive, body_buffer_bytes, trusted_proxies } =
+            HttpKeys::default();
+        assert_eq!((max_connections, keep_alive, body_buffer_bytes), (1024, 75, 16_777_216));
+        assert_eq!(trusted_proxies, "");
+    }
 
     fn origins(text: &str) -> Result<Vec<String>, String> {
         let keys = CorsKeys { allowed_origins: text.to_owned() };

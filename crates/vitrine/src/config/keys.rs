@@ -174,7 +174,7 @@ const KEYS: &[Key] = &[
     key(
         "events.webhooks.NAME.secret",
         "",
-        "required: what calls are signed with, whsec_ and the Base64 form of 24 to 64 bytes",
+        "required: what calls are signed with, whsec_ and the Base64 form of 24 to 64 bytes, other ones for each webhook",
     ),
     key("events.webhooks.NAME.secret_file", "path", "file with secret, instead of it"),
     key(
