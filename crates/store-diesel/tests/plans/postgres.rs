@@ -5,7 +5,7 @@ mod looks;
 use std::{cell::Cell, time::Duration};
 
 use core_domain::{
-    image::{Image, ImageId, Visibility},
+    image::{Image, ImageId, ImageStatus, Visibility},
     listing::{Direction, Listing, SortKey},
     store::{Store, Viewer},
     testing::builders::project,
@@ -251,6 +251,10 @@ impl<'a> Catalogue<'a> {
             let seen = self.finds_within(4_000, "a common tag", &tagged("common", page(project)));
             assert_eq!(seen.plans.len(), 1, "a common tag was looked for first: {:#?}", seen.plans);
             self.lists_within(1_000, "ids", &with_ids(&some, page(project)));
+            // No index leads to what all images are, and the ranges are walked as without a filter.
+            let queued = Listing { statuses: vec![ImageStatus::Queued], ..page(project) };
+            self.lists_within(200, "a status", &queued);
+            self.lists_within(260, "a status, all", &all(queued));
         }
         // A name's order reads all that is shared with the project, but no more.
         let by_name = |project| sorted(SortKey::Name, Direction::Asc, page(project));
