@@ -12,6 +12,7 @@ use std::{
 use core_domain::{
     Context, Error, Rules, catalog,
     image::{Image, ImageId},
+    limits::{BATCH_BYTES, BATCH_ID_BYTES, BATCH_MEMBERS},
     member::{Member, MemberStatus},
     permit::Permit,
     project::ProjectId,
@@ -32,6 +33,8 @@ use crate::{
 /// How many calls a round has at most: enough that the way there and back is shared, few enough that the first
 /// of them hardly waits for the last.
 const SIZE: usize = 64;
+/// Of a round of member lists: 64 bytes beside the id hold a status and two times, also as text.
+const _: () = assert!(SIZE * BATCH_MEMBERS * (BATCH_ID_BYTES + 64) <= BATCH_BYTES);
 /// How many calls may wait for a round; those beyond are told at once to come again.
 const WAITING_ROOM: usize = 4096;
 

@@ -129,8 +129,13 @@ impl Tx for PermittedTx<'_> {
         self.tx.owns_at_least(owner, images)
     }
 
-    fn sharing(&mut self, viewer: Viewer<'_>, with: &ProjectId) -> Result<Option<Sharing>> {
-        self.tx.sharing(viewer, with)
+    fn sharing(
+        &mut self,
+        viewer: Viewer<'_>,
+        with: &ProjectId,
+        most: Option<usize>,
+    ) -> Result<Option<Sharing>> {
+        self.tx.sharing(viewer, with, most)
     }
 
     fn end_members(&mut self, reason: Reason) -> Result<()> {

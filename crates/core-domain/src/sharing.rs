@@ -25,7 +25,8 @@ use crate::{
 /// Unseen image; not the owner's side, or the image cannot have members; a member already; too many members.
 pub fn add(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &ProjectId) -> Result<Member> {
     store.write(image, &cx.cause(), |tx| {
-        let sharing = tx.sharing(cx.viewer(), project)?.ok_or_else(|| unseen(image))?;
+        let maximum = cx.rules.limits.members_per_image;
+        let sharing = tx.sharing(cx.viewer(), project, maximum)?.ok_or_else(|| unseen(image))?;
         let record = seen_image(cx, image, Some(sharing.found))?;
         let access = record.access();
         match (access.visibility, cx.rules.private_images) {
@@ -41,7 +42,7 @@ pub fn add(cx: Context<'_>, store: &dyn Store, image: ImageId, project: &Project
             return Err(Error::Conflict(Conflict::Member(image, project.clone())));
         }
         let before = if begins_anew { 0 } else { sharing.members };
-        limits::keep("image members", before.saturating_add(1), cx.rules.limits.members_per_image)?;
+        limits::keep("image members", before.saturating_add(1), maximum)?;
         if begins_anew {
             tx.end_members(Reason::Reshared)?;
             let shared = Image { visibility: Visibility::Shared, updated_at: cx.now, ..record };

@@ -174,11 +174,17 @@ pub trait Tx {
     fn owns_at_least(&mut self, owner: &ProjectId, images: usize) -> Result<bool>;
 
     /// One look at the image, as [`Tx::image`], at whether `with` has a membership in it, and at how many memberships it
-    /// has. `None`: no such image.
+    /// has. They are counted up to `most`, in as many steps at most, and not at all for `None`. `None` is answered where there
+    /// is no such image.
     ///
     /// # Errors
     /// As for every method of a [`Store`].
-    fn sharing(&mut self, viewer: Viewer<'_>, with: &ProjectId) -> Result<Option<Sharing>>;
+    fn sharing(
+        &mut self,
+        viewer: Viewer<'_>,
+        with: &ProjectId,
+        most: Option<usize>,
+    ) -> Result<Option<Sharing>>;
 
     /// Ends every membership of the image, with an event for each that gives this reason, in the order of
     /// [`Store::members`]. It takes as many steps for a thousand members as for one.
@@ -256,7 +262,8 @@ pub struct Sharing {
     pub found: FoundImage,
     /// Whether the project asked about has a membership, in any status; false if the viewer does not see the image.
     pub is_shared_already: bool,
-    /// How many members the image has, in any status; 0 if the viewer does not see the image.
+    /// How many members the image has, in any status, counted as far as was asked; 0 if they were not counted, or if the
+    /// viewer does not see the image.
     pub members: usize,
 }
 

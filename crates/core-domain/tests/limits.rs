@@ -10,7 +10,7 @@ use core_domain::{
     member::{Member, MemberStatus},
     project::ProjectId,
     sharing,
-    store::{Store, Viewer},
+    store::{Batched, Store, Viewer},
     testing::{
         builders::{an_image, at, caller, cause, project},
         memory::MemoryStore,
@@ -275,4 +275,38 @@ fn a_page_of_a_history_has_a_thousand_events_at_most() {
     let after = page.last().map(|event| event.number);
     let (rest, more) = sharing::history(cx, store, image.id, &member.project, after, Some(50_000)).unwrap();
     assert_eq!((rest.len(), more), (101, false));
+}
+
+/// As text, the longest that there is of a member: the id of the project, the longest word of a status, and two times.
+#[test]
+fn the_largest_batch_of_member_lists_is_below_its_bytes() {
+    const CALLS: usize = 64;
+    let store: &dyn Store = &MemoryStore::default();
+    let owner = project(&"o".repeat(limits::BATCH_ID_BYTES));
+    let images: Vec<_> = (0..CALLS).map(|_| an_image(owner.as_str())).collect();
+    for image in &images {
+        let filled = store.write(image.id, &cause(0), |tx| {
+            tx.insert_image(image)?;
+            (0..limits::BATCH_MEMBERS).try_for_each(|number| {
+                let member = project(&format!("{number:0width$}", width = limits::BATCH_ID_BYTES));
+                let offered = Member::offered(image.id, member, at(3));
+                tx.insert_member(&Member { status: MemberStatus::Accepted, ..offered })
+            })
+        });
+        filled.unwrap();
+    }
+    let viewer = Viewer { project: Some(&owner), admin: false };
+    let asked: Vec<_> = images.iter().map(|image| (image.id, viewer)).collect();
+    let (mut members, mut bytes) = (0, 0);
+    for answer in store.rolls(&asked).unwrap() {
+        let Batched::Answered(Some(roll)) = answer else { panic!("left out") };
+        members += roll.members.len();
+        for member in roll.members {
+            let times = [member.created_at, member.updated_at].map(|time| time.to_rfc3339().len());
+            bytes += member.project.as_str().len() + member.status.as_str().len();
+            bytes += times.iter().sum::<usize>();
+        }
+    }
+    assert_eq!(members, CALLS * limits::BATCH_MEMBERS);
+    assert!(bytes < limits::BATCH_BYTES, "{bytes} bytes");
 }

@@ -61,8 +61,10 @@ pub(crate) fn sharing(
     id: ImageId,
     viewer: Viewer<'_>,
     with: &ProjectId,
+    most: Option<usize>,
 ) -> Result<Option<Sharing>, Fault> {
-    let statement = look::SharingLook { look: look::Look::of(id, viewer), with };
+    let most = i64::try_from(most.unwrap_or(0)).unwrap_or(i64::MAX);
+    let statement = look::SharingLook { look: look::Look::of(id, viewer), with, most };
     let rows: Vec<(look::LookRow, bool, i64)> = connection.run(|any| statement.load(any))?;
     let Some((row, is_shared_already, counted)) = rows.into_iter().next() else { return Ok(None) };
     let members = usize::try_from(counted).map_err(|_| impossible("the database could not count members"))?;

@@ -268,11 +268,16 @@ impl Tx for Change {
         Ok(self.note(found)?)
     }
 
-    fn sharing(&mut self, viewer: Viewer<'_>, with: &ProjectId) -> Result<Option<Sharing>> {
+    fn sharing(
+        &mut self,
+        viewer: Viewer<'_>,
+        with: &ProjectId,
+        most: Option<usize>,
+    ) -> Result<Option<Sharing>> {
         if !self.hold()? {
             return Ok(None);
         }
-        let found = images::sharing(&mut self.connection, self.image, viewer, with);
+        let found = images::sharing(&mut self.connection, self.image, viewer, with, most);
         let sharing = self.note(found)?;
         self.known = sharing.as_ref().and_then(|sharing| sharing.found.image.clone());
         Ok(sharing)

@@ -38,7 +38,7 @@ fn whoever_waited_for_an_image_sees_who_was_added_meanwhile() {
             let own = project("p");
             let viewer = Viewer { project: Some(&own), admin: false };
             let mut second = store.begin(image.id, &cause(0)).expect("a change");
-            second.sharing(viewer, &project("p")).expect("a look").expect("the image")
+            second.sharing(viewer, &project("p"), Some(9)).expect("a look").expect("the image")
         });
         patience::until("the second to wait for the image", Duration::from_secs(60), || {
             let waiting = database.query(

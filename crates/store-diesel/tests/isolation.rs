@@ -9,8 +9,8 @@ use core_domain::{
         conformance,
     },
 };
-use store_diesel::{Config, DieselStore, migrate};
-use testbed::{Database, Postgres};
+use store_diesel::{Config, DieselStore, Pooler, migrate};
+use testbed::{Database, PgBouncer, Postgres};
 
 /// A store whose database has this default for each transaction.
 fn with_default(database: &Database<'_>, setting: &str) -> Config {
@@ -22,16 +22,37 @@ fn with_default(database: &Database<'_>, setting: &str) -> Config {
     config
 }
 
+/// The store itself, or behind a PgBouncer whose sessions have the default.
+#[derive(Clone, Copy)]
+enum Way {
+    Direct,
+    Pooled,
+}
+
+impl Way {
+    fn store(self, database: &Database<'_>, isolation: &str) -> DieselStore {
+        let mut config = with_default(database, &format!("default_transaction_isolation = ''{isolation}''"));
+        let mut url = database.url().to_owned();
+        if let Self::Pooled = self {
+            url = PgBouncer::shared().url(database);
+            config = Config::parse(&url).expect("a URL");
+            config.pooler = Pooler::Transaction;
+            config.pool_size = 8;
+        }
+        let default = database.query_at(&url, "SHOW transaction_isolation");
+        assert_eq!(default, [isolation], "the default is another");
+        DieselStore::open(&config).expect("a store")
+    }
+}
+
 #[track_caller]
-fn all_that_happens_at_once_is_exact_under(isolation: &str) {
+fn all_that_happens_at_once_is_exact_under(isolation: &str, way: Way) {
     let cases =
         conformance::CASES.iter().map(|(name, _)| *name).filter(|name| name.starts_with("together::"));
     let mut run = 0;
     for case in cases {
         let database = Postgres::shared().database();
-        let config = with_default(&database, &format!("default_transaction_isolation = ''{isolation}''"));
-        assert_eq!(database.query("SHOW transaction_isolation"), [isolation], "the default is another");
-        conformance::run(case, &DieselStore::open(&config).expect("a store"));
+        conformance::run(case, &way.store(&database, isolation));
         run += 1;
     }
     assert!(run >= 10, "{run} cases");
@@ -39,12 +60,22 @@ fn all_that_happens_at_once_is_exact_under(isolation: &str) {
 
 #[test]
 fn changes_are_exact_where_the_default_is_repeatable_read() {
-    all_that_happens_at_once_is_exact_under("repeatable read");
+    all_that_happens_at_once_is_exact_under("repeatable read", Way::Direct);
 }
 
 #[test]
 fn changes_are_exact_where_the_default_is_serializable() {
-    all_that_happens_at_once_is_exact_under("serializable");
+    all_that_happens_at_once_is_exact_under("serializable", Way::Direct);
+}
+
+#[test]
+fn changes_are_exact_behind_a_pooler_where_the_default_is_repeatable_read() {
+    all_that_happens_at_once_is_exact_under("repeatable read", Way::Pooled);
+}
+
+#[test]
+fn changes_are_exact_behind_a_pooler_where_the_default_is_serializable() {
+    all_that_happens_at_once_is_exact_under("serializable", Way::Pooled);
 }
 
 /// An operator may have made the database read-only, for a move say: that is to last.

@@ -118,7 +118,7 @@ fn a_change_whose_connection_is_ended_never_was() {
     let mut tx = store.begin(image.id, &cause(0)).expect("a change");
     tx.insert_member(&Member::offered(image.id, project("p"), at(3))).expect("a membership");
     end_all_connections(&database);
-    is_away("a look", || tx.sharing(Viewer::ADMIN, &project("p")));
+    is_away("a look", || tx.sharing(Viewer::ADMIN, &project("p"), Some(9)));
     drop(tx);
     let sight = store.sight(image.id, None, &project("p")).expect("a look").expect("the image");
     assert_eq!(sight.member, None);

@@ -100,6 +100,7 @@ suite! { $
         member_ids_of_every_shape_are_kept_apart,
         a_second_membership_is_a_conflict_and_the_first_stays,
         members_are_counted_for_each_image_apart,
+        members_are_counted_as_far_as_is_asked,
         a_change_tells_with_whom_the_whole_image_is_shared,
         a_membership_that_is_dropped_never_was,
         the_owner_and_admins_see_all_members_others_themselves,

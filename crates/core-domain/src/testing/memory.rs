@@ -233,14 +233,19 @@ impl Tx for MemoryTx<'_> {
         Ok(owned.take(images).count() == images)
     }
 
-    fn sharing(&mut self, viewer: Viewer<'_>, with: &ProjectId) -> Result<Option<Sharing>> {
+    fn sharing(
+        &mut self,
+        viewer: Viewer<'_>,
+        with: &ProjectId,
+        most: Option<usize>,
+    ) -> Result<Option<Sharing>> {
         let records = &self.changed;
         let members = records.members.keys().filter(|(image, _)| *image == self.image);
         Ok(records.image(self.image, viewer).map(|found| match &found.image {
             Some(_) => Sharing {
                 found,
                 is_shared_already: records.member(self.image, Some(with)).is_some(),
-                members: members.count(),
+                members: members.take(most.unwrap_or(0)).count(),
             },
             None => Sharing { found, is_shared_already: false, members: 0 },
         }))

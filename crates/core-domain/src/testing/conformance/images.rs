@@ -182,18 +182,18 @@ pub(super) fn a_change_sees_what_it_did(store: &dyn Store) {
     tx.update_image(&changed).expect("another name");
     assert_eq!(tx.image(Viewer::ADMIN).expect("a look"), Some(whole(&changed, false)));
     tx.insert_member(&member).expect("a new membership");
-    let sharing = tx.sharing(Viewer::ADMIN, &member.project).expect("a look");
+    let sharing = tx.sharing(Viewer::ADMIN, &member.project, Some(9)).expect("a look");
     let expected = Sharing { found: whole(&changed, false), is_shared_already: true, members: 1 };
     assert_eq!(sharing, Some(expected));
     tx.update_image(&image).expect("the name of before");
     let own = Viewer { project: Some(&member.project), admin: false };
     assert_eq!(tx.image(own).expect("a look"), Some(whole(&image, true)));
-    let sharing = tx.sharing(own, &project("q")).expect("a look");
+    let sharing = tx.sharing(own, &project("q"), Some(9)).expect("a look");
     let expected = Sharing { found: whole(&image, true), is_shared_already: false, members: 1 };
     assert_eq!(sharing, Some(expected));
     tx.delete_image().expect("a deletion");
     assert_eq!(tx.image(Viewer::ADMIN).expect("a look"), None);
-    assert_eq!(tx.sharing(Viewer::ADMIN, &member.project).expect("a look"), None);
+    assert_eq!(tx.sharing(Viewer::ADMIN, &member.project, Some(9)).expect("a look"), None);
     tx.commit().expect("an end");
     assert_eq!(find(store, member.image), None);
 }
@@ -218,7 +218,7 @@ pub(super) fn a_change_of_an_image_that_is_not_there_sees_nothing(store: &dyn St
     keep(store, &full("owner"));
     let mut tx = store.begin(ImageId::random(), &cause(0)).expect("a change");
     assert_eq!(tx.image(Viewer::ADMIN).expect("a look"), None);
-    assert_eq!(tx.sharing(Viewer::ADMIN, &project("owner")).expect("a look"), None);
+    assert_eq!(tx.sharing(Viewer::ADMIN, &project("owner"), Some(9)).expect("a look"), None);
     tx.commit().expect("an end");
 }
 
@@ -375,7 +375,11 @@ pub(super) fn an_image_is_answered_whole_only_to_those_who_see_it(store: &dyn St
                         members: if found.image.is_some() { 2 } else { 0 },
                         found,
                     });
-                    assert_eq!(tx.sharing(viewer, &projects[1]).expect("a look"), expected, "{viewer:?}");
+                    assert_eq!(
+                        tx.sharing(viewer, &projects[1], Some(9)).expect("a look"),
+                        expected,
+                        "{viewer:?}"
+                    );
                 }
             }
         }

@@ -92,10 +92,16 @@ pub(super) fn a_second_membership_is_a_conflict_and_the_first_stays(store: &dyn 
     assert_eq!(membership(store, image.id, &first.project), Some(first));
 }
 
-fn sharing(store: &dyn Store, image: &Image, caller: Option<&str>, with: &str) -> Sharing {
+fn sharing(
+    store: &dyn Store,
+    image: &Image,
+    caller: Option<&str>,
+    with: &str,
+    most: Option<usize>,
+) -> Sharing {
     let caller = caller.map(project);
     let viewer = Viewer { project: caller.as_ref(), admin: true };
-    let sharing = store.write(image.id, &cause(0), |tx| tx.sharing(viewer, &project(with)));
+    let sharing = store.write(image.id, &cause(0), |tx| tx.sharing(viewer, &project(with), most));
     sharing.expect("a look").expect("the image")
 }
 
@@ -103,13 +109,35 @@ pub(super) fn members_are_counted_for_each_image_apart(store: &dyn Store) {
     let (image, other) = (an_image("owner"), an_image("owner"));
     keep(store, &image);
     keep(store, &other);
-    let count = |image| sharing(store, image, None, "p").members;
+    let count = |image| sharing(store, image, None, "p", Some(9)).members;
     for number in 0..5 {
         assert_eq!(count(&image), number);
         share(store, &image, &format!("p{number}"), MemberStatus::Rejected, 3);
     }
     share(store, &other, "p", MemberStatus::Pending, 3);
     assert_eq!((count(&image), count(&other)), (5, 1));
+}
+
+pub(super) fn members_are_counted_as_far_as_is_asked(store: &dyn Store) {
+    let image = an_image("owner");
+    keep(store, &image);
+    for number in 0..4 {
+        share(store, &image, &format!("p{number}"), MemberStatus::ALL[number % 3], 3);
+    }
+    for (most, counted) in [
+        (None, 0),
+        (Some(0), 0),
+        (Some(1), 1),
+        (Some(3), 3),
+        (Some(4), 4),
+        (Some(5), 4),
+        (Some(usize::MAX), 4),
+    ] {
+        for (with, is_shared_already) in [("p3", true), ("q", false)] {
+            let seen = sharing(store, &image, None, with, most);
+            assert_eq!((seen.members, seen.is_shared_already), (counted, is_shared_already), "{most:?}");
+        }
+    }
 }
 
 pub(super) fn a_change_tells_with_whom_the_whole_image_is_shared(store: &dyn Store) {
@@ -125,10 +153,10 @@ pub(super) fn a_change_tells_with_whom_the_whole_image_is_shared(store: &dyn Sto
             members: number + 1,
         };
         let word = status.as_str();
-        assert_eq!(sharing(store, &image, Some(word), word), expected(true, true));
-        assert_eq!(sharing(store, &image, Some(word), "q"), expected(true, false));
-        assert_eq!(sharing(store, &image, Some("owner"), word), expected(false, true));
-        assert_eq!(sharing(store, &image, None, &word.to_uppercase()), expected(false, false));
+        assert_eq!(sharing(store, &image, Some(word), word, Some(9)), expected(true, true));
+        assert_eq!(sharing(store, &image, Some(word), "q", Some(9)), expected(true, false));
+        assert_eq!(sharing(store, &image, Some("owner"), word, Some(9)), expected(false, true));
+        assert_eq!(sharing(store, &image, None, &word.to_uppercase(), Some(9)), expected(false, false));
     }
 }
 
