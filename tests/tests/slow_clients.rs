@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use testbed::memory::{self, MemoryLimit};
-use testbed::{Database, Keystone, Party, Postgres, Vitrine};
+use testbed::{Database, Keystone, Party, Postgres, Vitrine, Webhooks};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Barrier;
@@ -413,6 +413,53 @@ async fn full_lists_of_several_projects_at_once_fit_the_memory() {
         }
     }
     println!("lists held {} MiB", most / f64::from(1 << 20));
+    has_fitted(&vitrine, &memory, limit);
+    tokio::task::block_in_place(|| vitrine.stop());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ninety_fat_events_for_three_sinks_fit_the_memory() {
+    const EVENTS: usize = 90;
+    let limit = limit_of_the_manifests();
+    let memory = MemoryLimit::new(limit);
+    let (first, second) = (Webhooks::new(), Webhooks::new());
+    let directory = tempfile::tempdir().expect("a directory");
+    let log = directory.path().join("audit.log");
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned();
+    // Events wait until the webhooks take them.
+    first.answer(503);
+    second.answer(503);
+    let (vitrine, _database) = tokio::task::block_in_place(|| {
+        serve_with(
+            &memory,
+            &[
+                ("VITRINE_EVENTS__WEBHOOKS__A__URL", first.url()),
+                ("VITRINE_EVENTS__WEBHOOKS__A__SECRET", secret.clone()),
+                ("VITRINE_EVENTS__WEBHOOKS__B__URL", second.url()),
+                ("VITRINE_EVENTS__WEBHOOKS__B__SECRET", secret),
+                ("VITRINE_EVENTS__AUDIT_LOG", log.to_str().expect("a path").to_owned()),
+            ],
+        )
+    });
+    let owner = tokio::task::block_in_place(|| Party::new(Keystone::shared(), "owner", &["member"]));
+    let to = address(&vitrine);
+    until("a webhook's lease", &vitrine, || {
+        metric(&vitrine, "vitrine_events_leased{sink=\"webhook:a\"}") > 0.0
+    })
+    .await;
+    let value = "x".repeat(62_000);
+    let fat = json!({"p0": value, "p1": value, "p2": value, "p3": value}).to_string();
+    let create = request("POST /v2/images", "application/json", &owner.token, &fat);
+    for _ in 0..EVENTS {
+        assert_eq!(flood(to, &[Arc::clone(&create)], 1).await, BTreeMap::from([(201, 1)]));
+    }
+    first.answer(200);
+    second.answer(200);
+    let fat_calls = |sink: &Webhooks| sink.taken().iter().filter(|call| call.body.len() > 248_000).count();
+    let is_done = || [&first, &second].iter().all(|sink| fat_calls(sink) >= EVENTS);
+    until("both webhooks have taken all", &vitrine, is_done).await;
+    let lines = || std::fs::read_to_string(&log).map_or(0, |log| log.lines().count());
+    until("the audit log has all", &vitrine, || lines() >= EVENTS).await;
     has_fitted(&vitrine, &memory, limit);
     tokio::task::block_in_place(|| vitrine.stop());
 }
