@@ -73,7 +73,11 @@ BREAKAGES = (
     Breakage("more connections than memory", BASE + "settings.env",
              "MAX_CONNECTIONS=1024", "MAX_CONNECTIONS=4096", "do not fit the limit"),
     Breakage("less memory than connections need", BASE + "deployment.yaml",
-             "memory: 256Mi", "memory: 128Mi", "do not fit the limit"),
+             "memory: 384Mi", "memory: 256Mi", "do not fit the limit"),
+    Breakage("more sinks than memory", BASE + "settings.env",
+             "MAX_CONNECTIONS=1024", "MAX_CONNECTIONS=1024\nVITRINE_EVENTS__AUDIT_LOG=stdout\n"
+             + "".join(f"VITRINE_EVENTS__WEBHOOKS__{name}__URL_FILE=/etc/vitrine/database/url\n" for name in "ABC"),
+             "do not fit the limit"),
     Breakage("metrics open to another namespace", BASE + "network-policy.yaml",
              "kubernetes.io/metadata.name: monitoring", "kubernetes.io/metadata.name: default", "reachable on"),
     Breakage("no way to PostgreSQL", PRODUCTION + "egress.yaml",

@@ -208,7 +208,7 @@ def about_memory(container: dict, seen: dict[str, str]) -> Iterator[str]:
     if not size.isdigit() or unit not in units:
         yield f"container {container['name']}: the memory limit {limit!r} is not in Ki, Mi or Gi"
     elif int(size) * units[unit] < needed:
-        yield f"container {container['name']}: {needed >> 20} MiB for http.max_connections do not fit the limit {limit}"
+        yield f"container {container['name']}: {needed >> 20} MiB for connections, bodies, lists and sinks do not fit the limit {limit}"
 
 
 def complaints(rendering: Rendering, readme: str) -> list[str]:

@@ -31,11 +31,20 @@ def keys_of(example: str) -> dict[str, str]:
 
 
 KEYS = keys_of(EXAMPLE.read_text())
-# What the program holds besides, in bytes: itself, lists in progress, the heads of requests (docs/adr/0014).
+# What the program holds besides, in bytes (docs/adr/0014): itself, lists in progress, the heads of requests and those of
+# refused connections that linger.
 PROGRAM_BYTES = 48 << 20
 LIST_BYTES = 64 << 20
 HEAD_BYTES = 16 << 20
+LINGERING_BYTES = 64 * (64 << 10)
 CONNECTION_BYTES = 96 << 10
+# A page of a list is twice there while it is decoded, which each connection to a database does for one at a time.
+PAGE_BYTES = 4 << 20
+MOST_PAGES = LIST_BYTES // PAGE_BYTES
+# What a sink claims is held, and may be there once more while it is sent. Two claims at once are decoded, from their rows
+# and from the answer of the database.
+CLAIM_BYTES = 8 << 20
+CLAIMS_AT_ONCE = 2
 # These may be named as a file (`…_file`) and, in deployment files, must be.
 SECRET_KEYS = tuple(key for key in KEYS if f"{key}_file" in KEYS)
 
@@ -66,10 +75,35 @@ def variable(key: str) -> str:
 
 
 def needed_memory(environment: dict[str, str]) -> int:
-    """The bytes that a server needs at most: the one formula for the memory limit (docs/adr/0014)."""
+    """The bytes that a server needs at most: the one formula for the memory limit (docs/adr/0014).
+
+    Sinks count that the variables name; those of a configuration file need `memory_of_sinks` more.
+    """
     connections = int(environment.get(variable("http.max_connections"), KEYS["http.max_connections"]))
     bodies = int(environment.get(variable("http.body_buffer_bytes"), KEYS["http.body_buffer_bytes"]))
-    return PROGRAM_BYTES + LIST_BYTES + HEAD_BYTES + bodies + connections * CONNECTION_BYTES
+    # An eighth more for probes, and a quarter more that are being ended.
+    connections += connections // 8 + connections // 4
+    lists = LIST_BYTES + min(list_connections(environment), MOST_PAGES) * PAGE_BYTES
+    edge = HEAD_BYTES + LINGERING_BYTES + connections * CONNECTION_BYTES
+    return PROGRAM_BYTES + lists + edge + bodies + memory_of_sinks(len(sinks(environment)))
+
+
+def list_connections(environment: dict[str, str]) -> int:
+    """The connections on which lists are read; as many as lists at once if the variables do not say."""
+    pool = int(environment.get(variable("database.pool_size"), "0"))
+    has_replica = any(name.startswith(variable("database.replica_url")) for name in environment)
+    return MOST_PAGES if pool == 0 else 2 * pool + 1 if has_replica else pool
+
+
+def sinks(environment: dict[str, str]) -> set[str]:
+    """The sinks of events that the variables name."""
+    sink = re.compile(r"VITRINE_EVENTS__(RABBITMQ_URL|AUDIT_LOG|WEBHOOKS__[A-Z0-9_-]+?__URL)(_FILE)?")
+    return {found[1] for name in environment if (found := sink.fullmatch(name))}
+
+
+def memory_of_sinks(count: int) -> int:
+    """The bytes that so many sinks hold at most."""
+    return count * 2 * CLAIM_BYTES + min(count, CLAIMS_AT_ONCE) * 2 * CLAIM_BYTES
 
 
 SECRET_VARIABLES = {variable(key) for key in SECRET_KEYS}

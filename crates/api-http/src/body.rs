@@ -21,7 +21,8 @@ use crate::{
     auth::Auth,
     edge::{BodyRoom, Handle},
     error::ApiError,
-    numbers::within_range,
+    numbers::put_within_range,
+    parsed_size::parsed_size,
     times::put_off,
 };
 
@@ -74,6 +75,22 @@ impl Media {
 /// What of an oversized body is read and thrown away, so that the connection stays usable: this many times the limit.
 const DRAINED: usize = 16;
 
+/// A body and what is made of it may take so many times the limit of bodies; see [`parsed_size`].
+const PARSED: usize = 4;
+/// A limit that is lower counts as this much there: it must not refuse the few values of small bodies.
+const LEAST_LIMIT: usize = 256 << 10;
+
+/// Bytes that a body of at most `limit` bytes and what is made of it may take together.
+fn most_parsed_bytes(limit: usize) -> usize {
+    limit.max(LEAST_LIMIT).saturating_mul(PARSED)
+}
+
+/// The least [`crate::Edge::body_buffer_bytes`] with which any body of at most so many bytes finds room: a project gets half.
+#[must_use]
+pub fn least_body_buffer(body_bytes: usize) -> usize {
+    most_parsed_bytes(body_bytes).saturating_mul(2)
+}
+
 impl<T: FromJson + 'static> FromRequest for Body<T> {
     type Error = ApiError;
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
@@ -98,10 +115,14 @@ impl<T: FromJson + 'static> FromRequest for Body<T> {
                     return Err(ApiError::MediaType("the body as it is, without a Content-Encoding"));
                 }
             }
-            let bytes = bytes.ok_or(ApiError::TooLarge(limit))?;
-            let body = parse(media_type, &bytes).map(Body)?;
-            // What was made of it is held until the request is answered.
-            room.complete();
+            let mut bytes = bytes.ok_or(ApiError::TooLarge(limit))?;
+            let (size, most) = (parsed_size(&bytes), most_parsed_bytes(limit));
+            if size > most {
+                return Err(ApiError::TooManyValues(most));
+            }
+            // What is made of it is held until the request is answered.
+            room.complete(size)?;
+            let body = parse(media_type, &mut bytes).map(Body)?;
             request.extensions_mut().insert(room);
             Ok(body)
         })
@@ -109,11 +130,12 @@ impl<T: FromJson + 'static> FromRequest for Body<T> {
 }
 
 /// Reads a whole body of a media type that fits.
-pub(crate) fn parse<T: FromJson>(media_type: &str, bytes: &[u8]) -> Result<T, ApiError> {
+pub(crate) fn parse<T: FromJson>(media_type: &str, bytes: &mut [u8]) -> Result<T, ApiError> {
     if bytes.is_empty() {
         return Err(ApiError::Request("Body expected in request.".into()));
     }
-    let body = serde_json::from_slice(&within_range(bytes))
+    put_within_range(bytes);
+    let body = serde_json::from_slice(bytes)
         .map_err(|error| ApiError::Request(format!("Malformed JSON in request body: {error}.")))?;
     T::from_json_as(media_type, body)
 }

@@ -32,6 +32,8 @@ pub(crate) enum ApiError {
     PatchMediaType(&'static str),
     /// The body is larger than so many bytes.
     TooLarge(usize),
+    /// The body and what is made of it would take more than so many bytes of memory.
+    TooManyValues(usize),
     /// The body did not arrive in time.
     SlowBody,
     /// The caller's project asks too often; holds the seconds until it may again.
@@ -71,7 +73,7 @@ impl ApiError {
             Self::Method(_) | Self::BlankImage(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Request(_) => StatusCode::BAD_REQUEST,
             Self::MediaType(_) | Self::PatchMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) | Self::TooManyValues(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::SlowBody => StatusCode::REQUEST_TIMEOUT,
             Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::LongUrl(..) | Self::LongTarget => StatusCode::URI_TOO_LONG,
@@ -102,6 +104,7 @@ impl ApiError {
             | Self::MediaType(_)
             | Self::PatchMediaType(_)
             | Self::TooLarge(_)
+            | Self::TooManyValues(_)
             | Self::SlowBody
             | Self::TooManyRequests(_)
             | Self::LongUrl(..)
@@ -210,6 +213,10 @@ impl fmt::Display for ApiError {
             Self::MediaType(types) | Self::PatchMediaType(types) => {
                 write!(f, "The media type of the body is not supported here: send {types}.")
             }
+            Self::TooManyValues(most) => write!(
+                f,
+                "The request body has too many values: it may take {most} bytes of memory. Send fewer in one request."
+            ),
             Self::TooLarge(limit) => {
                 write!(f, "The request body is too large: at most {limit} bytes are read.")
             }

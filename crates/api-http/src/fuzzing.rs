@@ -82,7 +82,7 @@ pub fn json(image: Image) -> Vec<u8> {
 }
 
 fn read<T: FromJson>(media_type: &str, bytes: &[u8]) -> Option<T> {
-    says_why(body::parse::<T>(media_type, bytes))
+    says_why(body::parse::<T>(media_type, &mut bytes.to_vec()))
 }
 
 /// A refusal is for a person.

@@ -25,6 +25,7 @@ mod metrics;
 mod numbers;
 mod openapi;
 mod page;
+mod parsed_size;
 mod path;
 mod position;
 mod protection;
@@ -41,6 +42,7 @@ mod times;
 mod versions;
 
 pub use app::{App, Settings};
+pub use body::least_body_buffer;
 pub use client_address::TrustedProxies;
 pub use edge::{Edge, listen};
 pub use metrics::Metrics;

@@ -4,16 +4,15 @@
 //! replaced before, by one that is within its range and beyond that of every attribute: where a number is wanted it is still
 //! refused, with the reason.
 
-use std::borrow::Cow;
-
 use core_domain::steps;
+
+use crate::parsed_size::after_string;
 
 /// What such a number becomes. No number that is too large is shorter: the first is `1e309`.
 const LARGE: &[u8] = b"9e300";
 
-/// The text with each number that is too large replaced. One pass; what is no JSON stays as it is.
-pub(crate) fn within_range(json: &[u8]) -> Cow<'_, [u8]> {
-    let mut replaced = Cow::Borrowed(json);
+/// Replaces each number that is too large, in place. One pass; what is no JSON stays as it is.
+pub(crate) fn put_within_range(json: &mut [u8]) {
     let mut at = 0;
     while let Some(byte) = json.get(at) {
         steps::count(1);
@@ -24,7 +23,7 @@ pub(crate) fn within_range(json: &[u8]) -> Cow<'_, [u8]> {
                 let number = &json[at..at + length];
                 if is_too_large(number) {
                     let sign = usize::from(number.starts_with(b"-"));
-                    let digits = &mut replaced.to_mut()[at + sign..at + length];
+                    let digits = &mut json[at + sign..at + length];
                     digits.fill(b' ');
                     digits[..LARGE.len()].copy_from_slice(LARGE);
                 }
@@ -33,21 +32,6 @@ pub(crate) fn within_range(json: &[u8]) -> Cow<'_, [u8]> {
             _ => at += 1,
         }
     }
-    replaced
-}
-
-/// Where the string ends that begins here.
-fn after_string(json: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(byte) = json.get(at) {
-        steps::count(1);
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    at
 }
 
 fn is_of_number(byte: u8) -> bool {
@@ -95,8 +79,14 @@ mod tests {
 
     use super::*;
 
+    fn within_range(json: &str) -> Vec<u8> {
+        let mut json = json.as_bytes().to_vec();
+        put_within_range(&mut json);
+        json
+    }
+
     fn read(json: &str) -> Option<Value> {
-        serde_json::from_slice(&within_range(json.as_bytes())).ok()
+        serde_json::from_slice(&within_range(json)).ok()
     }
 
     #[test]
@@ -112,7 +102,7 @@ mod tests {
             assert_eq!(read(&format!("{{\"x\":[{number},1],\"y\":\"1e400\"}}")).unwrap()["y"], "1e400");
         }
         for number in ["0", "-0", "857.0", "1e308", "1e-400", "18446744073709551616"] {
-            assert!(matches!(within_range(number.as_bytes()), Cow::Borrowed(_)), "{number}");
+            assert_eq!(within_range(number), number.as_bytes(), "{number}");
         }
     }
 

@@ -369,11 +369,11 @@ impl Config {
             ("events.keep_days", i64::from(self.events.keep_days), 0, 36_500),
             ("http.max_connections", whole(self.http.max_connections), 16, 100_000),
             ("http.keep_alive", long(self.http.keep_alive), 1, 3600),
-            // One project may hold half of it, and the largest body must fit.
+            // One project may hold half of it, and the largest body must fit with what is made of it.
             (
                 "http.body_buffer_bytes",
                 whole(self.http.body_buffer_bytes),
-                whole(limits.body_bytes.saturating_mul(2)),
+                whole(api_http::least_body_buffer(limits.body_bytes)),
                 1 << 40,
             ),
             ("limits.members_per_image", limits.members_per_image, -1, i64::MAX),

@@ -68,9 +68,14 @@ impl BodyRoom {
         self.hold(self.received)
     }
 
-    /// The body is complete: it counts as what it is.
-    pub(crate) fn complete(&mut self) {
-        self.give_back(self.counted.saturating_sub(self.received));
+    /// The body is complete: with what is made of it, it counts as so many bytes.
+    ///
+    /// # Errors
+    /// 503 if there is no room for what is made of it.
+    pub(crate) fn complete(&mut self, bytes: usize) -> Result<(), ApiError> {
+        self.hold(bytes)?;
+        self.give_back(self.counted.saturating_sub(bytes));
+        Ok(())
     }
 
     fn hold(&mut self, bytes: usize) -> Result<(), ApiError> {
@@ -81,7 +86,8 @@ impl BodyRoom {
         let mut held = self.buffer.held();
         let free = self.buffer.bytes.saturating_sub(held.all);
         let own = held.by_project.get(&self.project).copied().unwrap_or_default();
-        if own.saturating_add(more) > free {
+        // What stays free is at least what the project holds then, so that another one finds room.
+        if own.saturating_add(more) > free.saturating_sub(more) {
             return Err(ApiError::Overloaded("The server holds as many request bodies as it can"));
         }
         held.all += more;
@@ -159,9 +165,29 @@ mod tests {
         let buffer = buffer();
         let mut bodies = all(&buffer, "first", 100);
         for body in &mut bodies {
-            body.complete();
+            body.complete(150).unwrap();
         }
-        assert_eq!(buffer.held().all, 100 * bodies.len());
+        assert_eq!(buffer.held().all, 150 * bodies.len());
         assert!(buffer.begin(project("first")).is_ok());
+    }
+
+    #[test]
+    fn what_is_made_of_bodies_is_bounded_like_their_texts() {
+        let buffer = buffer();
+        let complete = |name| {
+            let mut room = buffer.begin(project(name)).ok()?;
+            room.receive(MIB).ok()?;
+            room.complete(4 * MIB).ok()?;
+            Some(room)
+        };
+        let first: Vec<_> = std::iter::from_fn(|| complete("first")).take(10).collect();
+        assert_eq!(first.len(), 2);
+        // What was refused has given back its text.
+        assert_eq!(buffer.held().all, 8 * MIB);
+        let second: Vec<_> = std::iter::from_fn(|| complete("second")).take(10).collect();
+        assert_eq!(second.len(), 1);
+        assert!(complete("third").is_none() && all(&buffer, "third", MIB).len() == 2);
+        drop((first, second));
+        assert_eq!(buffer.held().all, 0);
     }
 }

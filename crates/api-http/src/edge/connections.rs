@@ -25,6 +25,10 @@ const HEADS_BYTES: usize = 16 << 20;
 const WEIGHT: usize = 16 << 10;
 /// Of so many connections one more is let in for probes when all are being answered.
 const SURPLUS_SHARE: usize = 8;
+/// For so many connections one may be there that is being ended: beyond, none is accepted until one of these has gone.
+const ENDING_SHARE: usize = 4;
+/// Connections whose clients may be listened to for a moment after a refusal: until then their buffers are held.
+const LINGERING: usize = 64;
 /// Of so many connections one is ended when room is made, so that not every new connection looks for one.
 const BATCH_SHARE: usize = 16;
 /// Later than the HTTP library's own timeout, which knows only the first head of a connection.
@@ -39,6 +43,7 @@ pub(crate) struct Connections {
     live: AtomicUsize,
     /// The sum of what connections are charged for their heads; below zero for a moment where one is ended while it reads.
     heads: AtomicIsize,
+    lingering: AtomicUsize,
     pub(super) metrics: EdgeMetrics,
 }
 
@@ -57,13 +62,14 @@ impl Connections {
             open: Mutex::new(Open::default()),
             live: AtomicUsize::new(0),
             heads: AtomicIsize::new(0),
+            lingering: AtomicUsize::new(0),
             metrics,
         }
     }
 
     /// How many there can be at most, those that are just being ended included.
     pub(crate) fn most(&self) -> usize {
-        2 * (self.limit + self.surplus())
+        self.limit + self.surplus() + self.limit.div_ceil(ENDING_SHARE)
     }
 
     fn surplus(&self) -> usize {
@@ -103,7 +109,7 @@ impl Connections {
         self.live.fetch_add(1, Relaxed);
         self.metrics.open(open.all.len());
         drop(open);
-        Some(Admitted { connections: Arc::clone(self), connection, id })
+        Some(Admitted { connections: Arc::clone(self), connection, id, lingers: false })
     }
 
     /// Ends connections without a request in progress, for as long as `more` says of their number and of the bytes that were
@@ -219,6 +225,7 @@ pub(super) struct Admitted {
     connections: Arc<Connections>,
     connection: Arc<Connection>,
     id: u64,
+    lingers: bool,
 }
 
 impl Admitted {
@@ -243,6 +250,17 @@ impl Admitted {
         &self.connections.metrics
     }
 
+    /// Whether the client may be listened to for a moment after a refusal. Only a few at once: the place and the bytes of a
+    /// connection that has ended are others' already.
+    pub(super) fn may_linger(&mut self) -> bool {
+        let lingering = &self.connections.lingering;
+        self.lingers = self.lingers || lingering.fetch_add(1, Relaxed) < LINGERING || {
+            lingering.fetch_sub(1, Relaxed);
+            false
+        };
+        self.lingers
+    }
+
     /// These bytes have come.
     pub(super) fn received(&self, bytes: &[u8]) {
         self.connections.charge(self.connection.received(bytes, self.connections.now()));
@@ -252,6 +270,7 @@ impl Admitted {
 impl Drop for Admitted {
     fn drop(&mut self) {
         self.connections.end(&self.connection, Ending::Quiet);
+        self.connections.lingering.fetch_sub(usize::from(self.lingers), Relaxed);
         self.connections.heads.fetch_sub(self.connection.take_charge().cast_signed(), Relaxed);
         let mut open = self.connections.open();
         open.all.remove(&self.id);
@@ -360,6 +379,21 @@ mod tests {
         }
         heavy.clear();
         assert_eq!(connections.heads.load(Relaxed), 0);
+    }
+
+    #[test]
+    fn few_refused_connections_linger_at_once() {
+        let connections = connections(1024);
+        let mut refused: Vec<_> = (0..200).map(|_| from(&connections, 1).unwrap()).collect();
+        for _ in 0..2 {
+            assert_eq!(
+                refused.iter_mut().filter_map(|one| one.may_linger().then_some(())).count(),
+                LINGERING
+            );
+        }
+        refused.clear();
+        assert!(from(&connections, 1).unwrap().may_linger());
+        assert_eq!(connections.lingering.load(Relaxed), 0);
     }
 
     #[test]

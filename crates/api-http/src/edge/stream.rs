@@ -89,7 +89,7 @@ impl Stream {
             self.admitted.metrics().rejected(reason);
         }
         // What others need is given up at once.
-        self.lingers = ending != Ending::NoRoom;
+        self.lingers = ending != Ending::NoRoom && self.admitted.may_linger();
         own_answer::write(&mut self.out, &error);
     }
 
@@ -174,7 +174,7 @@ impl AsyncWrite for Stream {
             };
             this.admitted.metrics().rejected(reason);
             this.refused = true;
-            this.lingers = true;
+            this.lingers = this.admitted.may_linger();
             this.out.extend_from_slice(buffer.get(..start).unwrap_or_default());
             own_answer::write(&mut this.out, &error);
             // What cannot be sent now is sent by the flush that follows.

@@ -229,6 +229,77 @@ fn a_wrong_media_type_comes_before_the_size_and_the_size_before_the_form() {
     assert_eq!(ask().body(r#"{"a":1}"#).send().status, 400);
 }
 
+/// A whole body of some 1 MB: this many of `unit`, between these ends.
+fn full_of(unit: &str, start: &str, end: &str) -> String {
+    let count = 1_000_000 / (unit.len() + 1);
+    format!("{start}{}{end}", vec![unit; count].join(","))
+}
+
+/// The same of a text that counts.
+fn full_of_different(unit: impl Fn(usize) -> String, start: &str, end: &str) -> String {
+    let count = 1_000_000 / (unit(99_999).len() + 1);
+    format!("{start}{}{end}", (0..count).map(unit).collect::<Vec<_>>().join(","))
+}
+
+#[test]
+fn a_body_of_too_many_values_is_a_413_before_it_is_parsed() {
+    let fixture = Fixture::new();
+    let owner = fixture.served.member_of("owner");
+    let (image, before) = (format!("/v2/images/{}", fixture.image), fixture.served.dump());
+    let tag = |number: usize| format!("\"{number:x}\"");
+    let property = |number: usize| format!("\"{number:x}\":\"\"");
+    let step = |number: usize| format!(r#"{{"op":"add","path":"/{number:x}","value":""}}"#);
+    let of_draft = |number: usize| format!(r#"{{"add":"/{number:x}","value":""}}"#);
+    let draft = "application/openstack-images-v2.0-json-patch";
+    for (method, path, media_type, body) in [
+        ("POST", "/v2/images", "application/json", full_of("0", "[", "]")),
+        ("POST", "/v2/images", "application/json", full_of("[[[[]]]]", "{\"x\":[", "]}")),
+        ("POST", "/v2/images", "application/json", "[".repeat(1 << 20)),
+        ("POST", "/v2/images", "application/json", full_of(r#"{"":0}"#, "[", "]")),
+        ("POST", "/v2/images", "application/json", full_of_different(tag, "{\"tags\":[", "]}")),
+        ("POST", "/v2/images", "application/json", full_of_different(property, "{", "}")),
+        ("PATCH", &image, JSON_PATCH, full_of_different(step, "[", "]")),
+        ("PATCH", &image, draft, full_of_different(of_draft, "[", "]")),
+        ("PATCH", &image, JSON_PATCH, full_of("null", "[", "]")),
+        ("POST", &format!("{image}/members"), "", full_of("0", "{\"member\":\"m\",\"x\":[", "]}")),
+    ] {
+        assert!((900_000..=1 << 20).contains(&body.len()), "{}", body.len());
+        let what = body[..30].to_owned();
+        let reply = owner.ask(method, path).header("Content-Type", media_type).body(body).send();
+        let say = "The request body has too many values: it may take 4194304 bytes of memory. Send fewer in one request.";
+        assert_eq!(reply.verdict(), (413, say.into()), "{what}");
+    }
+    assert_eq!(fixture.served.dump(), before);
+    let figures = fixture.served.figures.gather();
+    let held = figures.iter().find(|family| family.name() == "vitrine_http_body_buffer_bytes").unwrap();
+    assert!(held.get_metric()[0].get_gauge().get_value() < 1.0, "all was given back");
+}
+
+#[test]
+fn bodies_of_thousands_of_values_are_read() {
+    let served = Served::with(|setup| {
+        let limits = &mut setup.rules.limits;
+        (limits.tags_per_image, limits.properties_per_image, limits.record_bytes) = (None, None, None);
+    });
+    let owner = served.member_of("owner");
+    let tags: Vec<_> = (0..20_000).map(|number| format!("tag-{number:05}")).collect();
+    let image = owner.creates(&json!({"tags": tags}));
+    let properties: serde_json::Map<_, _> = (0..8_000)
+        .map(|number| (format!("property-{number:04}"), json!("a value of some letters")))
+        .collect();
+    owner.creates(&json!(properties));
+    let steps: Vec<_> = (0..2_000)
+        .map(|number| json!({"op": "add", "path": format!("/property-{number:04}"), "value": "a value"}))
+        .collect();
+    let changed = owner.patch(&format!("/v2/images/{image}"), &json!(steps));
+    assert_eq!(changed.status, 200);
+    // However low the limit of bodies, what fits it is no less dense than this.
+    let low = Served::with(|setup| setup.settings.body_bytes = 4096);
+    let few: serde_json::Map<_, _> =
+        (0..128).map(|number| (format!("{number}"), json!("abcdefgh"))).collect();
+    assert_eq!(low.member_of("owner").post("/v2/images", &json!(few)).status, 201);
+}
+
 #[test]
 fn the_default_limit_is_a_mebibyte() {
     let fixture = Fixture::new();

@@ -88,6 +88,9 @@ impl Default for Events {
 /// The longest name of a webhook.
 const LONGEST_NAME: usize = 64;
 
+/// The most that are told of events: each holds a claim of up to 8 MiB, and as much that is being sent.
+const MOST_SINKS: usize = 16;
+
 /// The word for standard output.
 const OUTPUT: &str = "stdout";
 
@@ -106,6 +109,15 @@ impl Config {
         }
         if let Some(audit) = self.audit()? {
             sinks.push(Box::new(audit));
+        }
+        if sinks.len() > MOST_SINKS {
+            return Err(BadConfig::new(
+                "events.webhooks",
+                format!(
+                    "makes {} sinks with RabbitMQ and the audit log; there may be at most {MOST_SINKS}",
+                    sinks.len()
+                ),
+            ));
         }
         Ok(sinks)
     }
@@ -265,6 +277,22 @@ mod tests {
             ("events.audit_log", "stdout"),
         ]);
         assert_eq!(told.unwrap(), ["rabbitmq", "webhook:billing-2", "webhook:cmdb", "audit"]);
+    }
+
+    #[test]
+    fn more_than_sixteen_sinks_are_refused() {
+        let hooks: Vec<[(String, &str); 2]> = (0..16)
+            .map(|number| {
+                let key = |of: &str| format!("events.webhooks.a{number:02}.{of}");
+                [(key("url"), "https://a.example.org/"), (key("secret"), SECRET)]
+            })
+            .collect();
+        let mut keys: Vec<(&str, &str)> =
+            hooks.iter().flatten().map(|(key, value)| (key.as_str(), *value)).collect();
+        assert_eq!(sinks(&keys).unwrap().len(), 16);
+        keys.push(("events.audit_log", "stdout"));
+        let refused = sinks(&keys).unwrap_err();
+        assert!(refused.starts_with("events.webhooks") && refused.contains("17 sinks"), "{refused}");
     }
 
     #[test]

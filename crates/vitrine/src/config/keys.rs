@@ -121,7 +121,7 @@ const KEYS: &[Key] = &[
     key(
         "http.body_buffer_bytes",
         "bytes",
-        "bytes that all request bodies being received hold together; beyond: 503",
+        "bytes that all request bodies, with what is made of them, hold together; beyond: 503",
     ),
     key(
         "http.trusted_proxies",
@@ -194,7 +194,11 @@ const KEYS: &[Key] = &[
     key("limits.images_per_project", "images", "images that a project owns; beyond: 413. -1: no limit"),
     key("limits.page_default", "images", "images on a page where the client gives no limit"),
     key("limits.page_max", "images", "images on a page at most"),
-    key("limits.body_bytes", "bytes", "largest JSON body; beyond: 413"),
+    key(
+        "limits.body_bytes",
+        "bytes",
+        "largest JSON body; with what is made of it, it may take four times that in memory. Beyond: 413",
+    ),
     key(
         "limits.requests_per_second",
         "requests",
