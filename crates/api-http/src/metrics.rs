@@ -82,8 +82,8 @@ pub(crate) struct EdgeMetrics {
 }
 
 /// Why a connection was rejected: the values of the label `reason`.
-const REASONS: [&str; 8] =
-    ["full", "idle", "large_head", "long_target", "malformed", "no_room", "slow_head", "tls"];
+const REASONS: [&str; 9] =
+    ["full", "idle", "large_head", "long_target", "malformed", "no_room", "slow_head", "slow_reader", "tls"];
 
 impl EdgeMetrics {
     /// Metrics that `registry` shows.
@@ -93,7 +93,7 @@ impl EdgeMetrics {
         let rejected = IntCounterVec::new(
             Opts::new(
                 "vitrine_http_rejected_connections_total",
-                "Connections that the server ended without answering a request.",
+                "Connections that the server ended without answering a request, or before the client took the answer.",
             ),
             &["reason"],
         )?;
@@ -116,5 +116,10 @@ impl EdgeMetrics {
 
     pub(crate) fn rejected(&self, reason: &str) {
         self.rejected.with_label_values(&[reason]).inc();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn count_rejected(&self, reason: &str) -> u64 {
+        self.rejected.with_label_values(&[reason]).get()
     }
 }
