@@ -13,6 +13,8 @@ pub struct Metrics {
     pub(crate) edge: EdgeMetrics,
     /// What lists in progress hold.
     pub(crate) list_memory: IntGauge,
+    /// What answers about one large image hold.
+    pub(crate) image_memory: IntGauge,
 }
 
 /// From a cached refusal to the deadline.
@@ -44,11 +46,16 @@ impl Metrics {
         )?;
         let list_memory =
             IntGauge::new("vitrine_list_memory_bytes", "Memory that lists in progress hold, of 64 MiB.")?;
+        let image_memory = IntGauge::new(
+            "vitrine_image_memory_bytes",
+            "Memory that answers about one large image each hold, of 16 MiB.",
+        )?;
         registry.register(Box::new(list_memory.clone()))?;
+        registry.register(Box::new(image_memory.clone()))?;
         registry.register(Box::new(rounds.clone()))?;
         registry.register(Box::new(answers.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
-        Ok(Self { answers, seconds, rounds, edge: EdgeMetrics::new(registry)?, list_memory })
+        Ok(Self { answers, seconds, rounds, edge: EdgeMetrics::new(registry)?, list_memory, image_memory })
     }
 
     /// How large the rounds of this kind of call are.
