@@ -31,9 +31,10 @@ def keys_of(example: str) -> dict[str, str]:
 
 
 KEYS = keys_of(EXAMPLE.read_text())
-# What the program holds besides, in bytes: itself, lists in progress, the heads of requests (docs/adr/0014).
+# What the program holds besides, in bytes: itself, lists in progress, answers about large images, the heads of requests (docs/adr/0014).
 PROGRAM_BYTES = 48 << 20
 LIST_BYTES = 64 << 20
+IMAGE_BYTES = 16 << 20
 HEAD_BYTES = 16 << 20
 CONNECTION_BYTES = 96 << 10
 # These may be named as a file (`…_file`) and, in deployment files, must be.
@@ -69,7 +70,7 @@ def needed_memory(environment: dict[str, str]) -> int:
     """The bytes that a server needs at most: the one formula for the memory limit (docs/adr/0014)."""
     connections = int(environment.get(variable("http.max_connections"), KEYS["http.max_connections"]))
     bodies = int(environment.get(variable("http.body_buffer_bytes"), KEYS["http.body_buffer_bytes"]))
-    return PROGRAM_BYTES + LIST_BYTES + HEAD_BYTES + bodies + connections * CONNECTION_BYTES
+    return PROGRAM_BYTES + LIST_BYTES + IMAGE_BYTES + HEAD_BYTES + bodies + connections * CONNECTION_BYTES
 
 
 SECRET_VARIABLES = {variable(key) for key in SECRET_KEYS}
