@@ -150,6 +150,13 @@ impl AsyncRead for Stream {
         let this = self.get_mut();
         let connection = this.admitted.connection();
         connection.wake_by(cx.waker());
+        // What was read may be the rest of a head and much of its body: that is for the library to say before it is judged.
+        let is_unseen = this.read_at_once > 0 && connection.oversized_head().is_some();
+        if this.read_at_once >= READ_AT_ONCE || is_unseen {
+            this.read_at_once = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if connection.activity() != Activity::Answering {
             if let Some(ending) = connection.oversized_head() {
                 this.admitted.end(ending);
@@ -161,11 +168,6 @@ impl AsyncRead for Stream {
             }
         }
         if !connection.may_read() {
-            return Poll::Pending;
-        }
-        if this.read_at_once >= READ_AT_ONCE {
-            this.read_at_once = 0;
-            cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let before = buffer.filled().len();
@@ -348,5 +350,43 @@ mod tests {
         stream.flush().await.unwrap();
         connections.end_slow_readers_at(u64::MAX);
         assert_eq!(stream.admitted.connection().ending(), None);
+    }
+
+    /// Polls the stream once for as much as the buffer holds; gives how much came.
+    async fn read_once(stream: &mut Stream, room: usize) -> Poll<usize> {
+        let mut room = vec![0; room];
+        poll_fn(|cx| {
+            let mut buffer = ReadBuf::new(&mut room);
+            let read = Pin::new(&mut *stream).poll_read(cx, &mut buffer);
+            Poll::Ready(read.map(|read| read.map(|()| buffer.filled().len()).unwrap()))
+        })
+        .await
+    }
+
+    #[tokio::test]
+    async fn body_that_comes_with_its_head_is_not_taken_for_the_head() {
+        let (mut stream, _connections, mut client) = served().await;
+        let request = format!("POST / HTTP/1.1\r\n\r\n{}", "x".repeat(100_000));
+        client.write_all(request.as_bytes()).await.unwrap();
+        // As much as a buffer may hold that has grown with an earlier body.
+        while stream.admitted.connection().oversized_head().is_none() {
+            let _ = read_once(&mut stream, 128 << 10).await;
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(read_once(&mut stream, 128 << 10).await, Poll::Pending, "the library looks first");
+        let answering = stream.handle().answer(true);
+        let _ = read_once(&mut stream, 128 << 10).await;
+        assert_eq!(stream.admitted.connection().ending(), None);
+        drop(answering);
+    }
+
+    #[tokio::test]
+    async fn head_that_the_library_cannot_read_is_ended() {
+        let (mut stream, _connections, mut client) = served().await;
+        client.write_all(&vec![b'x'; 100_000]).await.unwrap();
+        while read_once(&mut stream, 128 << 10).await != Poll::Ready(0) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(stream.admitted.connection().ending(), Some(Ending::LongTarget));
     }
 }
