@@ -31,10 +31,11 @@ def keys_of(example: str) -> dict[str, str]:
 
 
 KEYS = keys_of(EXAMPLE.read_text())
-# What the program holds besides, in bytes (docs/adr/0014): itself, lists in progress, the heads of requests and those of
-# refused connections that linger.
+# What the program holds besides, in bytes (docs/adr/0014): itself, lists in progress, answers about large images, the heads of
+# requests and those of refused connections that linger.
 PROGRAM_BYTES = 48 << 20
 LIST_BYTES = 64 << 20
+IMAGE_BYTES = 16 << 20
 HEAD_BYTES = 16 << 20
 LINGERING_BYTES = 64 * (64 << 10)
 CONNECTION_BYTES = 96 << 10
@@ -85,7 +86,7 @@ def needed_memory(environment: dict[str, str]) -> int:
     connections += connections // 8 + connections // 4
     lists = LIST_BYTES + min(list_connections(environment), MOST_PAGES) * PAGE_BYTES
     edge = HEAD_BYTES + LINGERING_BYTES + connections * CONNECTION_BYTES
-    return PROGRAM_BYTES + lists + edge + bodies + memory_of_sinks(len(sinks(environment)))
+    return PROGRAM_BYTES + lists + IMAGE_BYTES + edge + bodies + memory_of_sinks(len(sinks(environment)))
 
 
 def list_connections(environment: dict[str, str]) -> int:

@@ -70,6 +70,8 @@ pub struct App {
     pub(crate) bodies: Arc<BodyBuffer>,
     /// The memory of lists.
     budget: Budget,
+    /// That of answers about one large image.
+    large_images: Budget,
     pub(crate) rounds: Rounds,
     pub(crate) buckets: Option<Buckets>,
     ping: tokio::sync::Mutex<Option<Ping>>,
@@ -109,7 +111,8 @@ impl App {
         let edge = &settings.edge;
         let connections = Connections::new(edge.max_connections, metrics.edge.clone());
         let bodies = BodyBuffer::new(edge.body_buffer_bytes, metrics.edge.clone());
-        let budget = Budget::new(metrics.list_memory.clone());
+        let budget = Budget::of_lists(metrics.list_memory.clone());
+        let large_images = Budget::of_large_images(metrics.image_memory.clone());
         Self {
             connections: Arc::new(connections),
             bodies,
@@ -123,6 +126,7 @@ impl App {
             seats_for_changes: Arc::new(Semaphore::new((seats - 1).max(1))),
             waiting: AtomicUsize::new(0),
             budget,
+            large_images,
             ping: tokio::sync::Mutex::new(None),
             is_leaving: AtomicBool::new(false),
             settings,
@@ -145,6 +149,16 @@ impl App {
     pub(crate) async fn memory(&self, asker: &Auth, bytes: usize) -> Result<Share, ApiError> {
         let _waits = Waits::among(&self.waiting)?;
         within(self.times().seat, self.budget.take(asker.caller.project.as_ref(), bytes)).await?
+    }
+
+    /// Takes memory for an answer about an image whose record takes so many bytes, before the records are asked.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) async fn image_memory(&self, asker: &Auth, record: usize) -> Result<Share, ApiError> {
+        let _waits = Waits::among(&self.waiting)?;
+        let taken = self.large_images.take_for_image(asker.caller.project.as_ref(), record);
+        within(self.times().seat, taken).await?
     }
 
     /// Runs a use case that only looks and whose answer is held in this memory, which is held as long as it runs: also when

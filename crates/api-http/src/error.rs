@@ -55,6 +55,9 @@ pub(crate) enum ApiError {
 /// How long to wait before asking again, in seconds, where nobody knows better.
 const RETRY_AFTER: u64 = 1;
 
+/// The longest message, in bytes.
+const MESSAGE_BYTES: usize = 4 << 10;
+
 impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
@@ -125,6 +128,18 @@ impl ApiError {
         }
     }
 
+    /// What is said of it. It may name what the client sent, which may be a megabyte: an answer that is not read must not hold
+    /// that.
+    fn message(&self) -> String {
+        let mut message = self.to_string();
+        if message.len() > MESSAGE_BYTES {
+            message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
+            message.push('…');
+            message.shrink_to_fit();
+        }
+        message
+    }
+
     /// The answer, with a body of the form the client asked for (sharing API, section 6).
     pub(crate) fn response(&self, asked: &HeaderMap) -> HttpResponse {
         let status = self.status();
@@ -147,17 +162,17 @@ impl ApiError {
         let (code, title) = (status.as_u16(), status.canonical_reason().unwrap_or_default());
         match Form::asked(asked) {
             Form::Json => {
-                let message = serde_json::Value::String(self.to_string());
+                let message = serde_json::Value::String(self.message());
                 let body = format!(r#"{{"error":{{"code":{code},"message":{message},"title":"{title}"}}}}"#);
                 response.insert_header((header::CONTENT_TYPE, "application/json")).body(body)
             }
             Form::Plain => response
                 .insert_header((header::CONTENT_TYPE, "text/plain; charset=UTF-8"))
-                .body(format!("{code} {title}\n\n{self}\n")),
+                .body(format!("{code} {title}\n\n{}\n", self.message())),
             Form::Html => {
                 response.insert_header((header::CONTENT_TYPE, "text/html; charset=UTF-8")).body(format!(
                     "<html>\n<head>\n<title>{code} {title}</title>\n</head>\n<body>\n<h1>{code} {title}</h1>\n{}\n</body>\n</html>\n",
-                    escaped(&self.to_string())
+                    escaped(&self.message())
                 ))
             }
         }

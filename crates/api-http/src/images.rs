@@ -4,13 +4,15 @@ mod attributes;
 mod patch;
 pub(crate) mod query;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::header, web};
 use core_domain::{
+    Context,
     catalog::{self, NewImage},
     image::Image,
     project::ProjectId,
+    store::Store,
 };
 use serde::Serialize;
 
@@ -21,8 +23,8 @@ pub(crate) use self::{
 use crate::{
     app::App,
     auth::Auth,
-    body::{self, Body, Id, Time, ok},
-    budget::IMAGES_BYTES,
+    body::{self, Body, Id, Time},
+    budget::{IMAGES_BYTES, Share, covered},
     error::ApiError,
     list_body::{self, Item},
     page::Query,
@@ -147,11 +149,15 @@ pub(crate) async fn create(
     Body(NewImageBody(new)): Body<NewImageBody>,
 ) -> Result<HttpResponse, ApiError> {
     let new: NewImage = new;
-    let image = app.change(asker, move |cx, store| catalog::create(cx, store, new)).await?;
+    // Its answer must not wait for memory when it is made.
+    let bytes = new.memory_bytes();
+    let memory = if bytes > covered(None) { Some(app.image_memory(&asker, bytes).await?) } else { None };
+    let (image, memory) =
+        app.change(asker, move |cx, store| Ok((catalog::create(cx, store, new)?, memory))).await?;
     let location = format!("{}/v2/images/{}", versions::base(&request)?, image.id);
     let mut created = HttpResponse::Created();
     created.insert_header((header::LOCATION, location));
-    body::json(created, &ImageBody::from(image))
+    shown(created, image, memory)
 }
 
 /// `GET /v2/images/{image_id}`
@@ -161,8 +167,18 @@ pub(crate) async fn show(
     path: ImagePath,
 ) -> Result<HttpResponse, ApiError> {
     let id = path.image()?;
-    let image = app.show_image(asker, id).await?;
-    ok(&ImageBody::from(image))
+    let mut image = app.show_image(asker.clone(), id).await?;
+    let mut memory = None;
+    // A large one is read again when there is memory for its answer. It may have grown meanwhile.
+    while image.memory_bytes() > covered(memory.as_ref()) {
+        let bytes = image.memory_bytes();
+        drop((image, memory.take()));
+        let share = app.image_memory(&asker, bytes).await?;
+        let look = move |cx: Context<'_>, store: &dyn Store| catalog::show(cx, store, id);
+        let (again, share) = app.read_into(share, asker.clone(), look).await?;
+        (image, memory) = (again, Some(share));
+    }
+    shown(HttpResponse::Ok(), image, memory)
 }
 
 /// `PATCH /v2/images/{image_id}`
@@ -173,8 +189,34 @@ pub(crate) async fn change(
     Body(Patch(edits)): Body<Patch>,
 ) -> Result<HttpResponse, ApiError> {
     let id = path.image()?;
-    let image = app.change(asker, move |cx, store| catalog::change(cx, store, id, &edits)).await?;
-    ok(&ImageBody::from(image))
+    let edits = Arc::new(edits);
+    let mut memory = None;
+    // A small request may be about a large image. Nothing is changed before there is memory for the answer.
+    loop {
+        let (edits, most) = (Arc::clone(&edits), covered(memory.as_ref()));
+        let change = move |cx: Context<'_>, store: &dyn Store| {
+            catalog::change_within(cx, store, id, &edits, most).map(|done| (done, memory))
+        };
+        match app.change(asker.clone(), change).await? {
+            (Ok(image), memory) => return shown(HttpResponse::Ok(), image, memory),
+            (Err(larger), held) => {
+                drop(held);
+                memory = Some(app.image_memory(&asker, larger.bytes).await?);
+            }
+        }
+    }
+}
+
+/// An answer with this image: a large one holds its memory until it is sent.
+fn shown(
+    response: HttpResponseBuilder,
+    image: Image,
+    memory: Option<Share>,
+) -> Result<HttpResponse, ApiError> {
+    match memory {
+        Some(memory) => list_body::one(response, image, memory),
+        None => body::json(response, &ImageBody::from(image)),
+    }
 }
 
 /// `DELETE /v2/images/{image_id}`

@@ -1,5 +1,5 @@
 //! The body of a list: `{"images":[…],…}`, written a chunk at a time while it is sent. What is sent is dropped, and its memory
-//! given back to the budget.
+//! given back to the budget. An answer with one large item is sent in the same way.
 
 use std::{
     pin::Pin,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use actix_web::{
-    HttpResponse,
+    HttpResponse, HttpResponseBuilder,
     body::{BodySize, MessageBody},
     http::header,
     web::Bytes,
@@ -69,15 +69,27 @@ pub(crate) fn list<T: Item, R: Serialize>(
     body.fill().map_err(unwritable)?;
     if body.is_written() {
         // An ordinary page: its length can be told, and its records are dropped already.
-        let length = body.chunk.len();
-        body.size = BodySize::Sized(length as u64);
-        body.items = Vec::new().into_iter();
-        body.spent = 0;
-        body.share.keep(length);
+        body = ListBody::whole(body.chunk, body.share);
     } else {
         body.share.keep(held + OVERHEAD_BYTES);
     }
     Ok(HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/json; charset=UTF-8")).body(body))
+}
+
+/// An answer with one item, which takes part in the budget as a list does.
+///
+/// # Errors
+/// What cannot be said in JSON.
+pub(crate) fn one<T: Item>(
+    mut response: HttpResponseBuilder,
+    item: T,
+    share: Share,
+) -> Result<HttpResponse, ApiError> {
+    let mut text = Vec::with_capacity(item.memory_bytes());
+    item.write(&mut text).map_err(unwritable)?;
+    // A vector may have room for twice as much.
+    let body = ListBody::<T>::whole(Bytes::from(text.into_boxed_slice()), share);
+    Ok(response.insert_header((header::CONTENT_TYPE, "application/json; charset=UTF-8")).body(body))
 }
 
 fn unwritable(error: serde_json::Error) -> ApiError {
@@ -99,6 +111,21 @@ struct ListBody<T> {
 }
 
 impl<T: Item> ListBody<T> {
+    /// Of which all is written.
+    fn whole(text: Bytes, mut share: Share) -> Self {
+        share.keep(text.len());
+        Self {
+            items: Vec::new().into_iter(),
+            is_first: false,
+            tail: None,
+            written: Vec::new(),
+            size: BodySize::Sized(text.len() as u64),
+            chunk: text,
+            spent: 0,
+            share,
+        }
+    }
+
     fn is_written(&self) -> bool {
         self.tail.is_none()
     }
@@ -172,7 +199,7 @@ mod tests {
     /// The body of a list of texts, in the pieces in which it was handed over, each with what was held then.
     async fn sent(texts: &[String], rest: serde_json::Value) -> (BodySize, Vec<(Bytes, i64)>, i64) {
         let held = IntGauge::new("held", "held").unwrap();
-        let share = Budget::new(held.clone()).take(None, PAGE_BYTES).await.unwrap();
+        let share = Budget::of_lists(held.clone()).take(None, PAGE_BYTES).await.unwrap();
         let items = texts.iter().cloned().map(Text).collect();
         let mut body = list("texts", items, &rest, share).unwrap().into_body();
         let size = body.size();
@@ -230,9 +257,27 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_item_is_held_until_it_is_sent() {
+        let held = IntGauge::new("held", "held").unwrap();
+        let share = Budget::of_large_images(held.clone()).take(None, 1 << 20).await.unwrap();
+        let text = "\"".repeat(100_000);
+        let mut body = one(HttpResponse::Ok(), Text(text.clone()), share).unwrap().into_body();
+        let written = serde_json::to_string(&text).unwrap();
+        assert_eq!(body.size(), BodySize::Sized(written.len() as u64));
+        let mut sent = Vec::new();
+        while let Some(piece) = poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await {
+            sent.extend_from_slice(&piece.unwrap());
+            assert_eq!(usize::try_from(held.get()).unwrap(), written.len());
+        }
+        assert_eq!(sent, written.as_bytes());
+        drop(body);
+        assert_eq!(held.get(), 0);
+    }
+
+    #[tokio::test]
     async fn a_body_that_is_dropped_gives_all_back() {
         let held = IntGauge::new("held", "held").unwrap();
-        let share = Budget::new(held.clone()).take(None, PAGE_BYTES).await.unwrap();
+        let share = Budget::of_lists(held.clone()).take(None, PAGE_BYTES).await.unwrap();
         let items = vec!["x".repeat(50_000); 40].into_iter().map(Text).collect();
         let mut body = list("texts", items, &json!({}), share).unwrap().into_body();
         poll_fn(|cx| Pin::new(&mut body).poll_next(cx)).await.unwrap().unwrap();

@@ -13,6 +13,8 @@ pub struct Metrics {
     pub(crate) edge: EdgeMetrics,
     /// What lists in progress hold.
     pub(crate) list_memory: IntGauge,
+    /// What answers about one large image hold.
+    pub(crate) image_memory: IntGauge,
 }
 
 /// From a cached refusal to the deadline.
@@ -44,11 +46,16 @@ impl Metrics {
         )?;
         let list_memory =
             IntGauge::new("vitrine_list_memory_bytes", "Memory that lists in progress hold, of 64 MiB.")?;
+        let image_memory = IntGauge::new(
+            "vitrine_image_memory_bytes",
+            "Memory that answers about one large image each hold, of 16 MiB.",
+        )?;
         registry.register(Box::new(list_memory.clone()))?;
+        registry.register(Box::new(image_memory.clone()))?;
         registry.register(Box::new(rounds.clone()))?;
         registry.register(Box::new(answers.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
-        Ok(Self { answers, seconds, rounds, edge: EdgeMetrics::new(registry)?, list_memory })
+        Ok(Self { answers, seconds, rounds, edge: EdgeMetrics::new(registry)?, list_memory, image_memory })
     }
 
     /// How large the rounds of this kind of call are.
@@ -86,8 +93,8 @@ pub(crate) struct EdgeMetrics {
 }
 
 /// Why a connection was rejected: the values of the label `reason`.
-const REASONS: [&str; 8] =
-    ["full", "idle", "large_head", "long_target", "malformed", "no_room", "slow_head", "tls"];
+const REASONS: [&str; 9] =
+    ["full", "idle", "large_head", "long_target", "malformed", "no_room", "slow_head", "slow_reader", "tls"];
 
 impl EdgeMetrics {
     /// Metrics that `registry` shows.
@@ -97,7 +104,7 @@ impl EdgeMetrics {
         let rejected = IntCounterVec::new(
             Opts::new(
                 "vitrine_http_rejected_connections_total",
-                "Connections that the server ended without answering a request.",
+                "Connections that the server ended without answering a request, or before the client took the answer.",
             ),
             &["reason"],
         )?;
@@ -120,5 +127,10 @@ impl EdgeMetrics {
 
     pub(crate) fn rejected(&self, reason: &str) {
         self.rejected.with_label_values(&[reason]).inc();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn count_rejected(&self, reason: &str) -> u64 {
+        self.rejected.with_label_values(&[reason]).get()
     }
 }

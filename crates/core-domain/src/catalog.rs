@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     caller::Context,
     error::{Conflict, Denied, Error, Missing, Result},
-    image::{CONTAINER_FORMATS, DISK_FORMATS, Image, ImageAccess, ImageId, ImageStatus, Visibility},
+    image::{self, CONTAINER_FORMATS, DISK_FORMATS, Image, ImageAccess, ImageId, ImageStatus, Visibility},
     limits::{self, Limits},
     listing::{Listing, Position},
     policy::Action,
@@ -43,6 +43,25 @@ pub struct NewImage {
     pub tags: BTreeSet<String>,
     /// See [`Image::properties`].
     pub properties: BTreeMap<String, String>,
+}
+
+impl NewImage {
+    /// What its record will take in memory, as [`Image::memory_bytes`] counts it; at most, whatever project becomes its owner.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let attributes = [&self.name, &self.container_format, &self.disk_format];
+        let attributes = attributes.into_iter().flatten().chain(&self.tags);
+        let texts = attributes.chain(self.properties.iter().flat_map(|(name, value)| [name, value]));
+        let bytes = texts.map(String::len).sum::<usize>() + 4 * text::MAX_CHARS;
+        image::memory_of(bytes, &self.tags, &self.properties)
+    }
+}
+
+/// An image that was not changed because it takes more memory than its answer may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Larger {
+    /// So many bytes, as [`Image::memory_bytes`] counts them.
+    pub bytes: usize,
 }
 
 /// One step of changing an image. Steps are applied in order, all or none.
@@ -232,26 +251,59 @@ pub fn list(
 /// make no sense; properties that are not there; what grows beyond a limit.
 pub fn change(cx: Context<'_>, store: &dyn Store, id: ImageId, edits: &[Edit]) -> Result<Image> {
     store.write(id, &cx.cause(), |tx| {
-        let before = seen_image(cx, id, tx.image(cx.viewer())?)?;
-        cx.may(Action::ModifyImage, &before.access(), None)?;
-        let mut image = before.clone();
-        for edit in edits {
-            apply(cx, edit, &mut image)?;
-        }
-        if image == before {
-            return Ok(before);
-        }
-        if image.visibility != before.visibility {
-            may_be(cx, &before.access_as(image.visibility))?;
-        }
-        check(cx, Some(&before), &image)?;
-        if image.owner != before.owner {
-            keep_images(cx, tx, image.owner.as_ref())?;
-        }
-        image.updated_at = cx.now;
-        tx.update_image(&image)?;
-        Ok(image)
+        let (before, image) = edited(cx, tx, id, edits)?;
+        keep(cx, tx, &before, image)
     })
+}
+
+/// As [`change`], unless the image, as it was or as it is to be, takes more than `most` bytes of memory: then nothing is
+/// changed. With that memory at hand the caller asks again.
+///
+/// # Errors
+/// Those of [`change`].
+pub fn change_within(
+    cx: Context<'_>,
+    store: &dyn Store,
+    id: ImageId,
+    edits: &[Edit],
+    most: usize,
+) -> Result<std::result::Result<Image, Larger>> {
+    store.write(id, &cx.cause(), |tx| {
+        let (before, image) = edited(cx, tx, id, edits)?;
+        let bytes = before.memory_bytes().max(image.memory_bytes());
+        if bytes > most {
+            return Ok(Err(Larger { bytes }));
+        }
+        keep(cx, tx, &before, image).map(Ok)
+    })
+}
+
+/// The image as it is and as it is to be.
+fn edited(cx: Context<'_>, tx: &mut dyn Tx, id: ImageId, edits: &[Edit]) -> Result<(Image, Image)> {
+    let before = seen_image(cx, id, tx.image(cx.viewer())?)?;
+    cx.may(Action::ModifyImage, &before.access(), None)?;
+    let mut image = before.clone();
+    for edit in edits {
+        apply(cx, edit, &mut image)?;
+    }
+    Ok((before, image))
+}
+
+/// Makes a change last, if there is one and it may be.
+fn keep(cx: Context<'_>, tx: &mut dyn Tx, before: &Image, mut image: Image) -> Result<Image> {
+    if image == *before {
+        return Ok(image);
+    }
+    if image.visibility != before.visibility {
+        may_be(cx, &before.access_as(image.visibility))?;
+    }
+    check(cx, Some(before), &image)?;
+    if image.owner != before.owner {
+        keep_images(cx, tx, image.owner.as_ref())?;
+    }
+    image.updated_at = cx.now;
+    tx.update_image(&image)?;
+    Ok(image)
 }
 
 /// Deletes an image and ends all its memberships.

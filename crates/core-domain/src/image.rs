@@ -130,10 +130,19 @@ impl Image {
     /// it. This is what budgets of memory count.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {
-        let texts = 4 + self.tags.len() + 2 * self.properties.len();
-        let nodes = usize::from(!self.tags.is_empty()) + usize::from(!self.properties.is_empty());
-        size_of::<Self>() + self.record_bytes() + texts * BYTES_OF_A_TEXT + nodes * BYTES_OF_A_NODE
+        memory_of(self.record_bytes(), &self.tags, &self.properties)
     }
+}
+
+/// What a record with so many bytes of text takes in memory.
+pub(crate) fn memory_of(
+    record_bytes: usize,
+    tags: &BTreeSet<String>,
+    properties: &BTreeMap<String, String>,
+) -> usize {
+    let texts = 4 + tags.len() + 2 * properties.len();
+    let nodes = usize::from(!tags.is_empty()) + usize::from(!properties.is_empty());
+    size_of::<Image>() + record_bytes + texts * BYTES_OF_A_TEXT + nodes * BYTES_OF_A_NODE
 }
 
 /// What a text costs beside its bytes: its place in a node that may be half empty, and what its allocation is rounded up by.

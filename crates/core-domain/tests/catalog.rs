@@ -3,7 +3,7 @@
 
 use core_domain::{
     Caller, Context, Error, Rules,
-    catalog::{self, Edit, NewImage, Page, Start},
+    catalog::{self, Edit, Larger, NewImage, Page, Start},
     error::{Conflict, Denied, Missing},
     image::{Image, Visibility},
     member::{Member, MemberStatus},
@@ -143,6 +143,54 @@ fn a_change_is_all_of_its_edits_or_none() {
     let edits = [rename, Edit::Owner(Some(project("owner"))), Edit::Visibility(Visibility::Community)];
     let changed = catalog::change(cx(&owner, &rules), store.as_ref(), image.id, &edits).unwrap();
     assert_eq!((changed.visibility, changed.updated_at), (Visibility::Community, at(60)));
+}
+
+#[test]
+fn larger_image_is_changed_only_with_memory_for_it() {
+    let rules = Rules::default();
+    let owner = caller("owner", MEMBER);
+    let (store, image) = world(|image| {
+        image.properties.insert("p".into(), "x".repeat(20_000));
+    });
+    let held = || store.image(image.id, Viewer::ADMIN).unwrap().and_then(|found| found.image).unwrap();
+    let change = |edits: &[Edit], most| {
+        catalog::change_within(cx(&owner, &rules), store.as_ref(), image.id, edits, most).unwrap()
+    };
+    let (size, grow) = (image.memory_bytes(), Edit::AddProperty("q".into(), "y".repeat(5_000)));
+    let shrink = Edit::RemoveProperty("p".into());
+    // What it was counts, and what it is to be.
+    for edits in [&[][..], std::slice::from_ref(&shrink)] {
+        assert_eq!(change(edits, size - 1), Err(Larger { bytes: size }));
+    }
+    let larger = change(std::slice::from_ref(&grow), size).unwrap_err();
+    assert!(larger.bytes > size + 5_000);
+    assert_eq!(held(), image);
+    let grown = change(&[grow], larger.bytes).unwrap();
+    assert_eq!((grown.memory_bytes(), &grown), (larger.bytes, &held()));
+    assert_eq!(change(&[shrink], larger.bytes).unwrap().properties.len(), 1);
+    // Refused as ever, whatever its size.
+    let stranger = caller("stranger", MEMBER);
+    let unseen = catalog::change_within(cx(&stranger, &rules), store.as_ref(), image.id, &[], 0);
+    assert_eq!(refusal(unseen).as_deref(), Some("no image"));
+}
+
+#[test]
+fn new_image_takes_no_more_memory_than_was_reckoned() {
+    let rules = Rules::default();
+    let owner = caller(&"\u{1F5BC}".repeat(255), MEMBER);
+    let tags = (0..3).map(|number| number.to_string()).collect();
+    let properties = (0..9).map(|number| (format!("p{number}"), "x".repeat(2_000))).collect();
+    for new in [
+        NewImage::default(),
+        NewImage { name: Some("n".repeat(255)), disk_format: Some("raw".into()), ..NewImage::default() },
+        NewImage { tags, properties, ..NewImage::default() },
+    ] {
+        let reckoned = new.memory_bytes();
+        let (store, _) = world(|_| {});
+        let made = catalog::create(cx(&owner, &rules), store.as_ref(), new).unwrap();
+        let takes = made.memory_bytes();
+        assert!(takes <= reckoned && reckoned <= takes + 4 * 255, "{takes} of {reckoned}");
+    }
 }
 
 #[test]

@@ -11,6 +11,8 @@ use std::{
 
 use futures_util::task::AtomicWaker;
 
+use super::unsent::Unsent;
+
 /// The largest request head, in bytes. A buffer of 64 KiB holds it, and the server reads no further into it.
 pub(super) const HEAD_BYTES: usize = 63 * 1024;
 /// Head bytes that every connection may hold without being charged for them.
@@ -30,7 +32,7 @@ pub(super) enum Activity {
     Idle = 2,
 }
 
-/// Why the server ends a connection on which no request is being answered.
+/// Why the server ends a connection: all but the last, only where no request is being answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum Ending {
@@ -44,11 +46,13 @@ pub(super) enum Ending {
     LongTarget = 4,
     /// Others need its place: 503.
     NoRoom = 5,
+    /// The client does not take its answer: what is left of it is dropped.
+    SlowReader = 6,
 }
 
 impl Ending {
     fn of(code: u8) -> Option<Self> {
-        [Self::Quiet, Self::SlowHead, Self::LargeHead, Self::LongTarget, Self::NoRoom]
+        [Self::Quiet, Self::SlowHead, Self::LargeHead, Self::LongTarget, Self::NoRoom, Self::SlowReader]
             .into_iter()
             .find(|ending| *ending as u8 == code)
     }
@@ -73,6 +77,8 @@ pub(crate) struct Connection {
     has_unread_body: AtomicBool,
     /// Read since the handler asked for more.
     read_ahead: AtomicUsize,
+    /// What the client does not take.
+    pub(super) unsent: Unsent,
     ending: AtomicU8,
     reader: AtomicWaker,
 }
@@ -95,6 +101,7 @@ impl Connection {
             first_line_ended: AtomicBool::new(false),
             has_unread_body: AtomicBool::new(false),
             read_ahead: AtomicUsize::new(0),
+            unsent: Unsent::default(),
             ending: AtomicU8::new(0),
             reader: AtomicWaker::new(),
         }
@@ -153,7 +160,9 @@ impl Connection {
         self.has_unread_body.store(has_body, Relaxed);
         self.read_ahead.store(0, Relaxed);
         // What was said to a head that did not come does not fit an answer.
-        let _ = self.ending.fetch_update(Relaxed, Relaxed, |code| (code != 0).then_some(Ending::Quiet as u8));
+        let _ = self.ending.fetch_update(Relaxed, Relaxed, |code| {
+            (code != 0 && code != Ending::SlowReader as u8).then_some(Ending::Quiet as u8)
+        });
     }
 
     pub(super) fn end_answer(&self, now: u64) {
@@ -226,6 +235,32 @@ impl Connection {
         first
     }
 
+    /// Ends it because the client does not take its answer, whatever it was to be ended for before, which this returns.
+    pub(super) fn end_slow_reader(&self) -> Option<Ending> {
+        let before = Ending::of(self.ending.swap(Ending::SlowReader as u8, Relaxed));
+        self.reader.wake();
+        before
+    }
+
+    /// Whether what is left to be written is dropped.
+    pub(super) fn is_slow_reader(&self) -> bool {
+        self.ending.load(Relaxed) == Ending::SlowReader as u8
+    }
+
+    /// The client is waited for, and so is the task of this waker.
+    pub(super) fn wait_for_client(&self, now: u64, waker: &Waker) {
+        self.unsent.wait(now);
+        // The reader does not look while it must not read; without this it might not be woken.
+        self.wake_by(waker);
+    }
+
+    /// Whether it can be ended for another: nothing is being answered, and the client has taken its last answer, or else it
+    /// has taken nothing for a while.
+    pub(super) fn can_give_place(&self, now: u64) -> bool {
+        let is_done = self.activity() != Activity::Answering && !self.unsent.is_waited_for();
+        self.ending().is_none() && (is_done || self.unsent.is_stalled(now))
+    }
+
     /// Who is woken when the connection is to be looked at.
     pub(super) fn wake_by(&self, waker: &Waker) {
         self.reader.register(waker);
@@ -290,6 +325,30 @@ mod tests {
         assert_eq!(connection.ending(), Some(Ending::NoRoom));
         connection.begin_answer(0, false);
         assert_eq!(connection.ending(), Some(Ending::Quiet));
+    }
+
+    #[test]
+    fn slow_reader_stays_one_whatever_else_comes() {
+        let connection = connection();
+        assert!(connection.end(Ending::NoRoom));
+        connection.begin_answer(0, false);
+        assert_eq!(connection.end_slow_reader(), Some(Ending::Quiet));
+        connection.begin_answer(0, false);
+        assert!(connection.is_slow_reader() && !connection.end(Ending::NoRoom));
+    }
+
+    #[test]
+    fn unsent_answer_gives_no_place_until_its_client_stalls() {
+        let connection = connection();
+        connection.end_answer(0);
+        assert!(connection.can_give_place(0));
+        connection.wait_for_client(1, Waker::noop());
+        for _ in 0..2 {
+            assert!(!connection.can_give_place(1) && connection.can_give_place(60_000));
+            connection.begin_answer(0, false);
+        }
+        connection.unsent.take_all();
+        assert!(!connection.can_give_place(60_000));
     }
 
     #[test]

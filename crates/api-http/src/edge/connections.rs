@@ -10,6 +10,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed},
     },
+    task::Waker,
     time::{Duration, Instant},
 };
 
@@ -116,10 +117,8 @@ impl Connections {
     /// charged for them.
     fn make_room(&self, open: &Open, more: impl Fn(usize, usize) -> bool) {
         let mut peers: HashMap<IpAddr, Peer> = HashMap::new();
-        let evictable = |connection: &&Arc<Connection>| {
-            connection.activity() != Activity::Answering && connection.ending().is_none()
-        };
-        for connection in open.all.values().filter(evictable) {
+        let now = self.now();
+        for connection in open.all.values().filter(|connection| connection.can_give_place(now)) {
             let peer = peers.entry(connection.peer).or_default();
             peer.weight += WEIGHT + connection.charged();
             peer.connections.push(Arc::clone(connection));
@@ -133,6 +132,13 @@ impl Connections {
             let charged = connection.charged();
             peer.weight = peer.weight.saturating_sub(WEIGHT + charged);
             heaviest.push(peer);
+            if connection.unsent.is_stalled(now) {
+                if self.end_slow_reader(&connection) {
+                    ended += 1;
+                    bytes += charged;
+                }
+                continue;
+            }
             let (ending, reason) = match connection.activity() {
                 Activity::Idle => (Ending::Quiet, "idle"),
                 Activity::ReadingHead | Activity::Answering => (Ending::NoRoom, "no_room"),
@@ -149,10 +155,28 @@ impl Connections {
     fn end(&self, connection: &Connection, ending: Ending) -> bool {
         let first = connection.end(ending);
         if first {
-            self.live.fetch_sub(1, Relaxed);
-            self.heads.fetch_sub(connection.take_charge().cast_signed(), Relaxed);
+            self.leave(connection);
         }
         first
+    }
+
+    /// Ends a connection whose client does not take its answer, even if that was to be the last; says whether there was no
+    /// reason to end it before.
+    fn end_slow_reader(&self, connection: &Connection) -> bool {
+        let before = connection.end_slow_reader();
+        if before != Some(Ending::SlowReader) {
+            self.metrics.rejected("slow_reader");
+        }
+        if before.is_none() {
+            self.leave(connection);
+        }
+        before.is_none()
+    }
+
+    /// The place and the bytes of a connection are others' from now on.
+    fn leave(&self, connection: &Connection) {
+        self.live.fetch_sub(1, Relaxed);
+        self.heads.fetch_sub(connection.take_charge().cast_signed(), Relaxed);
     }
 
     /// So many bytes more are charged for heads; ends connections if that is too much.
@@ -181,6 +205,18 @@ impl Connections {
                 let said = !connection.has_unread_body();
                 self.end(connection, if said { Ending::SlowHead } else { Ending::Quiet });
             }
+        }
+    }
+
+    /// Ends connections whose clients do not take their answers: what these hold is given back.
+    pub(super) fn end_slow_readers(&self) {
+        self.end_slow_readers_at(self.now());
+    }
+
+    pub(super) fn end_slow_readers_at(&self, now: u64) {
+        let open = self.open();
+        for connection in open.all.values().filter(|connection| connection.unsent.is_late(now)) {
+            self.end_slow_reader(connection);
         }
     }
 }
@@ -259,6 +295,11 @@ impl Admitted {
             false
         };
         self.lingers
+    }
+
+    /// The client is waited for, and so is the task of this waker.
+    pub(super) fn wait_for_client(&self, waker: &Waker) {
+        self.connection.wait_for_client(self.connections.now(), waker);
     }
 
     /// These bytes have come.
@@ -363,6 +404,58 @@ mod tests {
         assert!(busy.iter().all(|busy| busy.connection.ending().is_none()));
         drop(answering);
         assert!(!from(&connections, 3).unwrap().connection.is_surplus());
+    }
+
+    /// Counts how often a task is woken.
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn ended_slow_readers(connections: &Connections) -> u64 {
+        connections.metrics.count_rejected("slow_reader")
+    }
+
+    #[test]
+    fn reader_that_takes_nothing_is_ended_and_its_task_woken() {
+        let connections = connections(8);
+        let [slow, reads, idle] = [1, 2, 3].map(|last| from(&connections, last).unwrap());
+        let woken = Arc::new(Woken::default());
+        let _answering = [&slow, &reads].map(|admitted| {
+            let answering = admitted.handle(false).answer(false);
+            admitted.connection.wait_for_client(1, &Arc::clone(&woken).into());
+            answering
+        });
+        connections.end_slow_readers_at(30_001);
+        assert!(slow.connection.ending().is_none());
+        reads.connection.unsent.take(super::super::PIECE);
+        connections.end_slow_readers_at(30_002);
+        connections.end_slow_readers_at(90_000);
+        assert!(slow.connection.is_slow_reader() && slow.connection.is_ending());
+        assert!([&reads, &idle].iter().all(|other| other.connection.ending().is_none()));
+        assert_eq!((woken.0.load(Relaxed), ended_slow_readers(&connections)), (1, 1));
+        assert_eq!(connections.live.load(Relaxed), 2);
+        drop(slow);
+        assert_eq!(connections.live.load(Relaxed), 2);
+    }
+
+    #[test]
+    fn stalled_readers_give_place_to_a_new_connection() {
+        let mut connections = connections(8);
+        let minute = Duration::from_mins(1);
+        Arc::get_mut(&mut connections).unwrap().started = Instant::now().checked_sub(minute).unwrap();
+        let busy: Vec<_> = (0..8).map(|_| from(&connections, 1).unwrap()).collect();
+        let _answering: Vec<_> = busy.iter().map(|busy| busy.handle(false).answer(false)).collect();
+        assert!(from(&connections, 2).unwrap().connection.is_surplus());
+        busy[3].connection.wait_for_client(1, std::task::Waker::noop());
+        assert!(!from(&connections, 2).unwrap().connection.is_surplus());
+        let ended: Vec<_> = busy.iter().map(|busy| busy.connection.is_slow_reader()).collect();
+        assert_eq!(ended, [false, false, false, true, false, false, false, false]);
+        assert_eq!(ended_slow_readers(&connections), 1);
     }
 
     #[test]

@@ -9,11 +9,13 @@ mod connections;
 mod own_answer;
 mod stream;
 mod tracked;
+mod unsent;
 
 use std::{
     future::poll_fn,
     io,
     net::{SocketAddr, TcpListener},
+    os::fd::OwnedFd,
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -31,6 +33,7 @@ use actix_web::{
     web,
 };
 use rustls::ServerConfig;
+use tokio::net::TcpSocket;
 use tokio_rustls::TlsAcceptor;
 
 pub(crate) use self::{
@@ -50,10 +53,14 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a client may take to close a connection that the server has ended.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// How often the registry looks for heads that are late.
+/// How often the registry looks for heads and readers that are late.
 const LOOK: Duration = Duration::from_secs(1);
 /// Answers are handed to the HTTP library in pieces of so many bytes, since it keeps a buffer of that size for each connection.
 const PIECE: usize = 16 * 1024;
+
+/// What the system keeps for a client that has not taken it, in bytes; with what that costs, it may be twice as much. Without a
+/// bound the system finds one: several MiB for each connection.
+const SEND_BUFFER: u32 = 64 * 1024;
 
 /// How the server holds its connections.
 #[derive(Clone, Debug)]
@@ -90,6 +97,7 @@ pub fn listen(
     app: &web::Data<App>,
     tls: Option<ServerConfig>,
 ) -> io::Result<ServerBuilder> {
+    bound_send_buffers(&listener)?;
     let connections = Arc::clone(&app.connections);
     let keep_alive = app.settings.edge.keep_alive;
     let tls = tls.map(|mut tls| {
@@ -101,6 +109,7 @@ pub fn listen(
         let mut looks = interval(LOOK);
         while let Some(connections) = watched.upgrade() {
             connections.end_slow_heads();
+            connections.end_slow_readers();
             drop(connections);
             looks.tick().await;
         }
@@ -132,6 +141,13 @@ pub fn listen(
         })
         .and_then(http)
     })
+}
+
+/// Bounds what the system keeps of answers. Connections have it of their listener, so that none needs a call of its own.
+fn bound_send_buffers(listener: &TcpListener) -> io::Result<()> {
+    let same = OwnedFd::from(listener.try_clone()?);
+    // The one way of the library to an option of a socket that is there already. It is not used for anything else.
+    TcpSocket::from_std_stream(same.into()).set_send_buffer_size(SEND_BUFFER)
 }
 
 async fn accept(
@@ -169,7 +185,9 @@ async fn shake_hands(admitted: &Admitted, tls: &TlsAcceptor, stream: TcpStream) 
     });
     tokio::select! {
         agreed = timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)) => {
-            let stream = agreed.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            let mut stream = agreed.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+            // Or it would keep 64 KiB of an answer that the client does not take.
+            stream.get_mut().1.set_buffer_limit(Some(PIECE));
             Ok(Transport::Tls(Box::new(stream)))
         }
         () = ended => Err(io::ErrorKind::ConnectionAborted.into()),

@@ -219,8 +219,17 @@ impl Served {
 
     /// What lists in progress hold of their budget, in bytes.
     pub(crate) fn list_memory(&self) -> i64 {
+        self.gauge("vitrine_list_memory_bytes")
+    }
+
+    /// What answers about one large image hold of theirs.
+    pub(crate) fn image_memory(&self) -> i64 {
+        self.gauge("vitrine_image_memory_bytes")
+    }
+
+    fn gauge(&self, name: &str) -> i64 {
         let families = self.figures.gather();
-        let family = families.iter().find(|family| family.name() == "vitrine_list_memory_bytes").unwrap();
+        let family = families.iter().find(|family| family.name() == name).unwrap();
         #[allow(clippy::cast_possible_truncation, reason = "it is a whole number of bytes")]
         let bytes = family.get_metric()[0].get_gauge().get_value() as i64;
         bytes

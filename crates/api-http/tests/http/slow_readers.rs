@@ -1,12 +1,20 @@
 //! Lists that clients ask for and do not read: what they hold, and what is left to others.
 
 use std::{
+    collections::BTreeMap,
     io::{Read as _, Write as _},
     net::TcpStream,
     time::{Duration, Instant},
 };
 
-use core_domain::{image::Visibility, limits::MEMBERS_PAGE, member::Member, testing::builders};
+use core_domain::{
+    image::{ImageId, Visibility},
+    limits::MEMBERS_PAGE,
+    member::Member,
+    testing::builders,
+};
+
+use serde_json::{Value, json};
 
 use crate::{client::Client, served::Served};
 
@@ -34,6 +42,11 @@ fn asks(served: &Served, client: &Client<'_>) -> TcpStream {
 
 /// Asks for this and does not read the answer. Its system takes next to nothing of it either.
 fn asks_for(served: &Served, client: &Client<'_>, path: &str) -> TcpStream {
+    sends(served, &client.ask("GET", path).bytes())
+}
+
+/// Sends a request and does not read the answer.
+fn sends(served: &Served, request: &[u8]) -> TcpStream {
     let connected = async {
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4 << 10).unwrap();
@@ -42,8 +55,18 @@ fn asks_for(served: &Served, client: &Client<'_>, path: &str) -> TcpStream {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
     let mut stream = runtime.block_on(connected);
     stream.set_nonblocking(false).unwrap();
-    stream.write_all(&client.ask("GET", path).bytes()).unwrap();
+    stream.write_all(request).unwrap();
     stream
+}
+
+/// An image of the project, of so many bytes, half of them such as JSON escapes.
+fn large(served: &Served, project: &str, bytes: usize) -> ImageId {
+    served.image(project, |image| {
+        image.visibility = Visibility::Private;
+        for number in 0..bytes / 10_000 {
+            image.properties.insert(format!("p{number:02}"), "x\"".repeat(5_000));
+        }
+    })
 }
 
 /// Waits until it holds.
@@ -198,4 +221,87 @@ fn member_lists_that_are_not_read_are_counted_and_given_back() {
     drop(streams);
     until("all is given back", || served.list_memory() == 0);
     assert_eq!(client.get(&format!("{members}?limit=1")).status, 200);
+}
+
+/// A change of nothing, as a request.
+fn no_change(client: &Client<'_>, image: ImageId) -> Vec<u8> {
+    let patch = "application/openstack-images-v2.1-json-patch";
+    let request = client.ask("PATCH", &format!("/v2/images/{image}")).header("Content-Type", patch);
+    request.body("[]").bytes()
+}
+
+#[test]
+fn answers_about_large_images_that_are_not_read_are_bounded() {
+    let served = Served::with(|setup| setup.settings.deadline = Duration::from_secs(2));
+    let [fat, others] = ["slow", "other"].map(|project| large(&served, project, 240_000));
+    let small = served.image("slow", |_| {});
+    let (slow, other) = (served.member_of("slow"), served.member_of("other"));
+    let attributes: BTreeMap<_, _> = (0..24).map(|n| (format!("p{n}"), "x\"".repeat(5_000))).collect();
+    let requests = [
+        slow.ask("GET", &format!("/v2/images/{fat}")).bytes(),
+        no_change(&slow, fat),
+        slow.ask("POST", "/v2/images").json(&json!(attributes)).bytes(),
+    ];
+    // More than the share of the project, and more than the sockets between keep.
+    let mut streams: Vec<TcpStream> =
+        (0..120).map(|number| sends(&served, &requests[number % requests.len()])).collect();
+    until("the slow hold what they may", || served.image_memory() > 3 * MIB);
+    // The project's own large images are refused once its share is in use, as are changes: nothing is done then.
+    let mut refused = slow.get(&format!("/v2/images/{fat}"));
+    while refused.status != 503 && streams.len() < 400 {
+        streams.push(sends(&served, &requests[0]));
+        refused = slow.get(&format!("/v2/images/{fat}"));
+    }
+    assert_eq!((refused.status, refused.header("retry-after").is_some()), (503, true));
+    let renamed = slow.patch(
+        &format!("/v2/images/{fat}"),
+        &json!([{"op": "replace", "path": "/name", "value": "renamed"}]),
+    );
+    assert_eq!(renamed.status, 503);
+    // Other projects' large images, and all that is ordinary, are answered meanwhile.
+    for _ in 0..10 {
+        assert!(served.image_memory() <= 8 * MIB, "{}", served.image_memory());
+        assert_eq!(other.get(&format!("/v2/images/{others}")).status, 200);
+        assert_eq!(other.patch(&format!("/v2/images/{others}"), &json!([])).status, 200);
+        assert_eq!(slow.get(&format!("/v2/images/{small}")).status, 200);
+        assert_eq!(slow.patch(&format!("/v2/images/{small}"), &json!([])).status, 200);
+        assert!(!slow.creates(&json!({"name": "small"})).is_empty());
+        assert!(!slow.lists("?limit=1&name=small").is_empty());
+    }
+    drop(streams);
+    until("all is given back", || served.image_memory() == 0);
+    let shown: Value = slow.get(&format!("/v2/images/{fat}")).json();
+    assert!(shown["name"] != "renamed", "a refused change is not made");
+}
+
+#[test]
+fn large_image_reads_the_same_in_each_answer() {
+    let served = Served::start();
+    let image = large(&served, "p", 200_000);
+    let client = served.member_of("p");
+    let path = format!("/v2/images/{image}");
+    let shown = client.get(&path);
+    assert_eq!(shown.header("content-length"), Some(shown.body.len().to_string().as_str()));
+    assert_eq!(shown.json()["p19"], "x\"".repeat(5_000));
+    assert_eq!(client.patch(&path, &json!([])).text(), shown.text());
+    let changed = client.patch(&path, &json!([{"op": "replace", "path": "/name", "value": "n"}]));
+    assert_eq!((changed.status, &changed.json()["name"]), (200, &json!("n")));
+    assert_eq!(client.get(&path).text(), changed.text());
+    until("all is given back", || served.image_memory() == 0);
+}
+
+#[test]
+fn refusal_does_not_repeat_a_megabyte() {
+    let served = Served::start();
+    let image = served.image("p", |_| {});
+    let client = served.member_of("p");
+    for letters in ["x", "\u{1F5BC}"] {
+        let name = letters.repeat(500_000 / letters.len());
+        let step = json!([{"op": "remove", "path": format!("/{name}")}]);
+        let refused = client.patch(&format!("/v2/images/{image}"), &step);
+        assert!((400..500).contains(&refused.status), "{}", refused.status);
+        assert!(refused.body.len() < 5_000, "{}", refused.body.len());
+        let message = refused.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.contains(letters) && message.ends_with('…'), "{message}");
+    }
 }
