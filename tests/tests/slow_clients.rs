@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use testbed::memory::{self, MemoryLimit};
-use testbed::{Database, Keystone, Party, Postgres, Vitrine, Webhooks};
+use testbed::{Call, Database, Keystone, Party, Postgres, Vitrine, Webhooks};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Barrier;
@@ -238,6 +238,93 @@ async fn small_unfinished_heads_are_bounded_in_number_and_keep_nobody_out() {
     attack.is_over.store(true, Relaxed);
     attackers.iter().for_each(tokio::task::JoinHandle::abort);
     tokio::task::block_in_place(|| vitrine.stop());
+}
+
+/// A connection whose client keeps little of what it does not read.
+async fn connect_deaf(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(32 << 10)?;
+    socket.bind((from, 0).into())?;
+    socket.connect(to).await
+}
+
+fn request(owner: &Party, method: &str, path: &str, headers: &str, body: &str) -> String {
+    let (token, length) = (&owner.token, body.len());
+    format!(
+        "{method} {path} HTTP/1.1\r\nHost: a\r\nX-Auth-Token: {token}\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+    )
+}
+
+const PATCH: &str = "Content-Type: application/openstack-images-v2.1-json-patch\r\n";
+
+/// Makes an image as large as one may be, whose answer is twice as large; gives its path.
+fn create_large_image(vitrine: &Vitrine, owner: &Party) -> String {
+    let properties: serde_json::Map<_, _> =
+        (0..25).map(|number| (format!("p{number:02}"), "\"".repeat(10_000).into())).collect();
+    let url = format!("{}/v2/images", vitrine.url());
+    let made = Call::new("POST", &url).token(&owner.token).json(&properties.into()).settled().expect(201);
+    format!("/v2/images/{}", made.json()["id"].as_str().expect("an id"))
+}
+
+/// A thousand connections of one project ask for this about its large image and do not read the answers.
+async fn unread_answers_neither_end_the_service_nor_keep_others_out(method: &str, headers: &str, body: &str) {
+    const MANY: usize = 1000;
+    let limit = limit_of_the_manifests();
+    let memory = MemoryLimit::new(limit);
+    let (vitrine, _database) = tokio::task::block_in_place(|| serve(&memory));
+    let ((hostile, large), (other, others)) = tokio::task::block_in_place(|| {
+        let [hostile, other] =
+            ["hostile", "other"].map(|name| Party::new(Keystone::shared(), name, &["member"]));
+        let [large, others] = [&hostile, &other].map(|owner| create_large_image(&vitrine, owner));
+        ((hostile, large), (other, others))
+    });
+    let to = address(&vitrine);
+    let unread = request(&hostile, method, &large, headers, body);
+    let mut held = Vec::with_capacity(MANY);
+    for number in 0..MANY {
+        let from = Ipv4Addr::new(127, 0, 1, 1 + u8::try_from(number % ADDRESSES).unwrap());
+        let mut stream = connect_deaf(from, to).await.expect("a connection");
+        stream.write_all(unread.as_bytes()).await.expect("a request");
+        held.push(stream);
+    }
+    let memory_of_images = || metric(&vitrine, "vitrine_image_memory_bytes");
+    let ended = || metric(&vitrine, "vitrine_http_rejected_connections_total{reason=\"slow_reader\"}");
+    until("answers are held", &vitrine, || memory_of_images() > f64::from(2 << 20)).await;
+    for round in 0..5 {
+        assert!(memory_of_images() <= f64::from(8 << 20), "{}", memory_of_images());
+        for (method, path, headers, body) in [
+            ("GET", "/v2/images", "", ""),
+            ("GET", others.as_str(), "", ""),
+            ("PATCH", others.as_str(), PATCH, "[]"),
+            ("POST", "/v2/images", "", "{}"),
+        ] {
+            let asks = request(&other, method, path, headers, body);
+            let mut answered = status(to, &asks).await;
+            // Changes of one image wait for each other, a thousand of them for longer than another change may wait.
+            while method != "GET" && answered == 503 {
+                answered = status(to, &asks).await;
+            }
+            assert!((200..300).contains(&answered), "round {round}: {method} {path} is {answered}");
+        }
+    }
+    // Those that do not read are ended, and what they held is there again for their own project.
+    until("slow readers are ended", &vitrine, || ended() >= 1.0).await;
+    until("all is given back", &vitrine, || memory_of_images() == 0.0).await;
+    assert_eq!(status(to, &request(&hostile, "GET", &large, "", "")).await, 200);
+    println!("{} slow readers were ended", ended());
+    has_fitted(&vitrine, &memory, limit);
+    drop(held);
+    tokio::task::block_in_place(|| vitrine.stop());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_unread_large_images_neither_end_the_service_nor_keep_others_out() {
+    unread_answers_neither_end_the_service_nor_keep_others_out("GET", "", "").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_unread_answers_to_patches_neither_end_the_service_nor_keep_others_out() {
+    unread_answers_neither_end_the_service_nor_keep_others_out("PATCH", PATCH, "[]").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
