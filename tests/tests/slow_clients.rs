@@ -1,5 +1,5 @@
-//! Ten thousand clients that never finish what they begin, and a service with as much memory as the manifests give it: it goes
-//! on, and whoever else asks is answered while they are there.
+//! Clients that never finish what they begin, never read what they asked for, or ask for what takes much memory, and a service
+//! with as much memory as the manifests give it: it goes on, and others are answered while they are there.
 //!
 //! The issue names a time: a client is answered within the head timeout (10 s) + 5 s. A shared machine may be slower than
 //! that, so the test does not measure it. It judges by the order instead: the answer has come while the server was full of
@@ -248,7 +248,8 @@ async fn connect_deaf(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStre
     socket.connect(to).await
 }
 
-fn request(owner: &Party, method: &str, path: &str, headers: &str, body: &str) -> String {
+/// A request of this project, after which the connection stays.
+fn call_of(owner: &Party, method: &str, path: &str, headers: &str, body: &str) -> String {
     let (token, length) = (&owner.token, body.len());
     format!(
         "{method} {path} HTTP/1.1\r\nHost: a\r\nX-Auth-Token: {token}\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
@@ -279,7 +280,7 @@ async fn unread_answers_neither_end_the_service_nor_keep_others_out(method: &str
         ((hostile, large), (other, others))
     });
     let to = address(&vitrine);
-    let unread = request(&hostile, method, &large, headers, body);
+    let unread = call_of(&hostile, method, &large, headers, body);
     let mut held = Vec::with_capacity(MANY);
     for number in 0..MANY {
         let from = Ipv4Addr::new(127, 0, 1, 1 + u8::try_from(number % ADDRESSES).unwrap());
@@ -298,7 +299,7 @@ async fn unread_answers_neither_end_the_service_nor_keep_others_out(method: &str
             ("PATCH", others.as_str(), PATCH, "[]"),
             ("POST", "/v2/images", "", "{}"),
         ] {
-            let asks = request(&other, method, path, headers, body);
+            let asks = call_of(&other, method, path, headers, body);
             let mut answered = status(to, &asks).await;
             // Changes of one image wait for each other, a thousand of them for longer than another change may wait.
             while method != "GET" && answered == 503 {
@@ -310,7 +311,7 @@ async fn unread_answers_neither_end_the_service_nor_keep_others_out(method: &str
     // Those that do not read are ended, and what they held is there again for their own project.
     until("slow readers are ended", &vitrine, || ended() >= 1.0).await;
     until("all is given back", &vitrine, || memory_of_images() == 0.0).await;
-    assert_eq!(status(to, &request(&hostile, "GET", &large, "", "")).await, 200);
+    assert_eq!(status(to, &call_of(&hostile, "GET", &large, "", "")).await, 200);
     println!("{} slow readers were ended", ended());
     has_fitted(&vitrine, &memory, limit);
     drop(held);
@@ -512,7 +513,9 @@ async fn ninety_fat_events_for_three_sinks_fit_the_memory() {
     let (first, second) = (Webhooks::new(), Webhooks::new());
     let directory = tempfile::tempdir().expect("a directory");
     let log = directory.path().join("audit.log");
-    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned();
+    let secrets = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_C2FVsBQIhrscChlQIMV8b5sYoYo8oZRt"]
+        .map(str::to_owned);
+    let [secret_of_first, secret_of_second] = secrets;
     // Events wait until the webhooks take them.
     first.answer(503);
     second.answer(503);
@@ -521,9 +524,9 @@ async fn ninety_fat_events_for_three_sinks_fit_the_memory() {
             &memory,
             &[
                 ("VITRINE_EVENTS__WEBHOOKS__A__URL", first.url()),
-                ("VITRINE_EVENTS__WEBHOOKS__A__SECRET", secret.clone()),
+                ("VITRINE_EVENTS__WEBHOOKS__A__SECRET", secret_of_first),
                 ("VITRINE_EVENTS__WEBHOOKS__B__URL", second.url()),
-                ("VITRINE_EVENTS__WEBHOOKS__B__SECRET", secret),
+                ("VITRINE_EVENTS__WEBHOOKS__B__SECRET", secret_of_second),
                 ("VITRINE_EVENTS__AUDIT_LOG", log.to_str().expect("a path").to_owned()),
             ],
         )
