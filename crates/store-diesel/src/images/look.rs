@@ -127,10 +127,11 @@ impl QueryFragment<MultiBackend> for SharingLook<'_> {
             out.push_bind_param::<Text, _>(self.with.as_str())?;
             out.push_sql(
                 ") ELSE FALSE END, CASE WHEN images.is_read THEN (SELECT count(*) FROM (SELECT 1 \
-                 FROM image_members AS member WHERE member.image_id = images.id ORDER BY member.member_id LIMIT (SELECT ",
+                 FROM image_members AS member WHERE member.image_id = images.id ORDER BY member.member_id \
+                 LIMIT (SELECT CAST(",
             );
             out.push_bind_param::<BigInt, _>(&self.most)?;
-            out.push_sql(")) AS counted) ELSE 0 END");
+            out.push_sql(" AS bigint))) AS counted) ELSE 0 END");
             Ok(())
         })
     }
