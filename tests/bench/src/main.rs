@@ -7,6 +7,7 @@ mod case;
 mod cast;
 mod catalogue;
 mod cluster;
+mod compare;
 mod empty;
 mod failure;
 mod faults;
@@ -72,6 +73,15 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         from: Option<PathBuf>,
     },
+    /// Holds the results of one program against those of another, measured in turn
+    Compare {
+        /// Results of the earlier program, a repetition each
+        #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+        before: Vec<PathBuf>,
+        /// Results of the later one
+        #[arg(long, value_name = "FILE", num_args = 1.., required = true)]
+        after: Vec<PathBuf>,
+    },
     /// Serves nothing
     #[command(hide = true)]
     Empty {
@@ -123,6 +133,7 @@ fn main() -> ExitCode {
         Command::Faults(options) => faults::run(&options),
         Command::Attack(options) => attack::run(&options),
         Command::Report { from } => report(from),
+        Command::Compare { before, after } => compare::compare(&before, &after).map(|table| print(&table)),
         Command::Empty { port } => empty::serve(port),
     };
     match done {

@@ -1,6 +1,6 @@
 //! What a run tells: blocks of text for the document, and plots.
 
-mod figures;
+pub(crate) mod figures;
 mod goals;
 mod pictures;
 mod tables;
