@@ -129,7 +129,7 @@ const OWN: [&str; 28] = [
     "visibility",
 ];
 
-/// What nobody changes by a patch, and what only admins do.
+/// What no patch changes, and what only admins do.
 fn stays(before: &Image, after: &Image, cx: Context<'_>) {
     assert_eq!((after.id, after.status, after.created_at), (before.id, before.status, before.created_at));
     assert_eq!(after.updated_at, if after == before { before.updated_at } else { cx.now });

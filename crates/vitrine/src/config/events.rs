@@ -88,7 +88,7 @@ impl Default for Events {
 /// The longest name of a webhook.
 const LONGEST_NAME: usize = 64;
 
-/// The most that are told of events: each holds a claim of up to 8 MiB, and as much that is being sent.
+/// The most sinks of events: each holds a claim of up to 8 MiB, and as much that is being sent.
 const MOST_SINKS: usize = 16;
 
 /// The word for standard output.

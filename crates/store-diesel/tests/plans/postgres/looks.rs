@@ -45,7 +45,7 @@ impl Catalogue<'_> {
         }
     }
 
-    /// An image alone, whoever looks at it.
+    /// An image alone, for each kind of viewer.
     pub(super) fn show_image(&self) {
         let crowded = self.image("id = md5('2')::uuid");
         let (owner, member) = (crowded.owner.clone().expect("an owner"), project("m2500"));
