@@ -2,7 +2,11 @@
 
 use std::io;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::{
     Failure,
@@ -23,11 +27,13 @@ pub(crate) enum Reader {
 /// A level that is none.
 pub(crate) fn start(log: &Log, reader: Reader) -> Result<(), Failure> {
     let filter = check(log)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter);
+    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE);
     let started = match (log.format, reader) {
-        (LogFormat::Json, _) | (LogFormat::Auto, Reader::Machine) => builder.event_format(LogLine).try_init(),
+        (LogFormat::Json, _) | (LogFormat::Auto, Reader::Machine) => {
+            builder.event_format(LogLine).finish().with(filter).try_init()
+        }
         (LogFormat::Text, _) | (LogFormat::Auto, Reader::Person) => {
-            builder.compact().with_writer(io::stderr).with_ansi(false).try_init()
+            builder.compact().with_writer(io::stderr).with_ansi(false).finish().with(filter).try_init()
         }
     };
     started.map_err(|error| Failure::other("cannot start the log", error))
@@ -37,13 +43,14 @@ pub(crate) fn start(log: &Log, reader: Reader) -> Result<(), Failure> {
 ///
 /// # Errors
 /// A level that is none.
-pub(crate) fn check(log: &Log) -> Result<EnvFilter, BadConfig> {
+pub(crate) fn check(log: &Log) -> Result<Targets, BadConfig> {
     // A word that is no level would be taken for the name of a part, and everything else would fall silent.
     let is_level = |word: &str| {
         ["off", "error", "warn", "info", "debug", "trace"].contains(&word.to_lowercase().as_str())
     };
-    let levels = log.level.split(',').map(str::trim);
-    if let Some(word) = levels.filter(|directive| !directive.contains('=')).find(|word| !is_level(word)) {
+    let directives: Vec<&str> = log.level.split(',').map(str::trim).collect();
+    let mut words = directives.iter().filter(|directive| !directive.contains('='));
+    if let Some(word) = words.find(|word| !is_level(word)) {
         return Err(BadConfig::new(
             "log.level",
             format!(
@@ -52,7 +59,7 @@ pub(crate) fn check(log: &Log) -> Result<EnvFilter, BadConfig> {
         ));
     }
     // What the server library says of its threads is for those who ask for it.
-    EnvFilter::try_new(format!("actix_server=warn,{}", log.level)).map_err(|error| {
+    format!("actix_server=warn,{}", directives.join(",")).parse().map_err(|error| {
         BadConfig::new(
             "log.level",
             format!("{error}; use a level such as \"info\" or \"info,vitrine::request=warn\""),
