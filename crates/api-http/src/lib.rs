@@ -44,7 +44,7 @@ mod versions;
 pub use app::{App, Settings};
 pub use body::least_body_buffer;
 pub use client_address::TrustedProxies;
-pub use edge::{Edge, listen};
+pub use edge::{Edge, READER_TIMEOUT, listen};
 pub use metrics::Metrics;
 pub use rate::Rate;
 

@@ -2,6 +2,7 @@
 
 use std::{net::TcpListener, time::Duration};
 
+use api_http::READER_TIMEOUT;
 use rustix::{
     net::{listen, sockopt::set_tcp_user_timeout},
     process::{Resource, Rlimit, getrlimit, setrlimit},
@@ -11,6 +12,9 @@ use rustix::{
 const OTHER_FILES: u64 = 256;
 /// Connections that wait to be accepted; the system's `somaxconn` may be less.
 const BACKLOG: i32 = 4096;
+/// Longer than the server's own time for a client that does not take its answer: were it the same, the system would end some
+/// of these connections first, and the server could neither count them nor say why.
+const UNACKNOWLEDGED_TIMEOUT: Duration = READER_TIMEOUT.saturating_add(Duration::from_secs(15));
 
 /// Takes all the open files this process may have: a shell, and systemd, often start it with 1,024, for the sake of
 /// programs that use `select`; each connection is one, and those who come when there are none left are not answered.
@@ -46,10 +50,11 @@ pub(crate) fn let_many_wait(listener: &TcpListener) {
     }
 }
 
-/// Ends a connection whose client takes nothing of its answer for so long: else it would hold the answer, and the
-/// connection, for as long as it likes. What is said of the listener holds for each connection it accepts.
-pub(crate) fn let_go_of_those_who_never_read(listener: &TcpListener, after: Duration) {
-    let milliseconds = u32::try_from(after.as_millis()).unwrap_or(u32::MAX);
+/// Has the system end a connection whose client acknowledges nothing for [`UNACKNOWLEDGED_TIMEOUT`]: the server does not see
+/// what becomes of the last bytes that it has handed to the system. What is said of the listener holds for each connection that
+/// it accepts.
+pub(crate) fn let_go_of_those_who_never_read(listener: &TcpListener) {
+    let milliseconds = u32::try_from(UNACKNOWLEDGED_TIMEOUT.as_millis()).unwrap_or(u32::MAX);
     if let Err(error) = set_tcp_user_timeout(listener, milliseconds) {
         tracing::warn!(%error, "a client that never reads its answer keeps its connection");
     }

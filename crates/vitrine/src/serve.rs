@@ -97,7 +97,7 @@ pub(crate) async fn run(
     let files = connections::take_all_files();
     connections::check_files(files, app.most_connections());
     connections::let_many_wait(&listener);
-    connections::let_go_of_those_who_never_read(&listener, Duration::from_secs(config.deadline));
+    connections::let_go_of_those_who_never_read(&listener);
     let address = listener.local_addr().map_err(|error| Failure::other("cannot listen", error))?;
     let workers = config.workers();
     // The API lets as many use cases run as there are connections, and all may be one worker's; the rest is for what

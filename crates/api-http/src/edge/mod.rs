@@ -36,6 +36,7 @@ use rustls::ServerConfig;
 use tokio::net::TcpSocket;
 use tokio_rustls::TlsAcceptor;
 
+pub use self::unsent::READER_TIMEOUT;
 pub(crate) use self::{
     body_buffer::{BodyBuffer, BodyRoom},
     connections::{Connections, Handle},

@@ -1,12 +1,17 @@
 //! What is written to a client and not taken by it: since when it is waited for, and whether it takes enough meanwhile.
 
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::{
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    time::Duration,
+};
 
 use super::PIECE;
 
 /// How long an answer waits for a client that takes nothing of it, in milliseconds. In this time a client must take all that is
 /// ready for it, or [`PIECE`] bytes.
 const TIMEOUT: u64 = 30_000;
+/// The same: after so long the server itself ends a connection whose client does not take its answer.
+pub const READER_TIMEOUT: Duration = Duration::from_millis(TIMEOUT);
 /// After so many milliseconds without that, the connection's place is given to a new one that finds no other.
 const STALLED: u64 = 5_000;
 
