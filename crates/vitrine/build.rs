@@ -24,17 +24,13 @@ fn main() {
 /// Whether relative relocations can be packed: 15 KiB in place of 1.2 MiB, all of which a start reads. glibc reads packed
 /// ones since 2.36 and refuses to start a program whose relocations it cannot read, so an older build machine goes without.
 fn packs_relocations() -> bool {
-    let target = |name| std::env::var(name).unwrap_or_default();
-    if target("CARGO_CFG_TARGET_OS") != "linux"
-        || target("CARGO_CFG_TARGET_ENV") != "gnu"
-        || target("HOST") != target("TARGET")
-    {
+    let variable = |name| std::env::var(name).unwrap_or_default();
+    let is_glibc = variable("CARGO_CFG_TARGET_OS") == "linux" && variable("CARGO_CFG_TARGET_ENV") == "gnu";
+    if !is_glibc || variable("HOST") != variable("TARGET") {
         return false;
     }
     let Ok(library) = Command::new("getconf").arg("GNU_LIBC_VERSION").output() else { return false };
     let version = String::from_utf8_lossy(&library.stdout);
-    let numbers = version.trim().strip_prefix("glibc ").and_then(|version| version.split_once('.'));
-    let Some((major, minor)) = numbers else { return false };
-    let minor = minor.split('.').next().unwrap_or_default();
-    matches!((major.parse::<u32>(), minor.parse::<u32>()), (Ok(major), Ok(minor)) if (major, minor) >= (2, 36))
+    let version = version.trim().strip_prefix("glibc ").unwrap_or_default();
+    version.split('.').map_while(|number| number.parse::<u32>().ok()).ge([2, 36])
 }

@@ -59,3 +59,23 @@ pub(crate) fn let_go_of_those_who_never_read(listener: &TcpListener) {
         tracing::warn!(%error, "a client that never reads its answer keeps its connection");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use rustix::net::sockopt::tcp_user_timeout;
+
+    use super::*;
+
+    #[test]
+    fn system_waits_for_accepted_clients_longer_than_the_server() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let_go_of_those_who_never_read(&listener);
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let timeout = Duration::from_millis(tcp_user_timeout(&accepted).unwrap().into());
+        assert_eq!(timeout, Duration::from_secs(45));
+        assert!(timeout > READER_TIMEOUT);
+    }
+}

@@ -3,8 +3,11 @@
 use std::io;
 
 use tracing_subscriber::{
-    filter::{LevelFilter, Targets},
-    layer::SubscriberExt,
+    Layer, Registry,
+    filter::Targets,
+    fmt,
+    layer::{Layered, SubscriberExt},
+    registry,
     util::SubscriberInitExt,
 };
 
@@ -27,16 +30,21 @@ pub(crate) enum Reader {
 /// A level that is none.
 pub(crate) fn start(log: &Log, reader: Reader) -> Result<(), Failure> {
     let filter = check(log)?;
-    let builder = tracing_subscriber::fmt().with_max_level(LevelFilter::TRACE);
+    let lines = fmt::layer();
     let started = match (log.format, reader) {
         (LogFormat::Json, _) | (LogFormat::Auto, Reader::Machine) => {
-            builder.event_format(LogLine).finish().with(filter).try_init()
+            filtered(lines.event_format(LogLine), filter).try_init()
         }
         (LogFormat::Text, _) | (LogFormat::Auto, Reader::Person) => {
-            builder.compact().with_writer(io::stderr).with_ansi(false).finish().with(filter).try_init()
+            filtered(lines.compact().with_writer(io::stderr).with_ansi(false), filter).try_init()
         }
     };
     started.map_err(|error| Failure::other("cannot start the log", error))
+}
+
+/// Only the filter bounds the level, so that the libraries' finer events end at one comparison.
+fn filtered<L: Layer<Registry>>(lines: L, filter: Targets) -> Layered<Targets, Layered<L, Registry>> {
+    registry().with(lines).with(filter)
 }
 
 /// Reads the level.
@@ -65,4 +73,25 @@ pub(crate) fn check(log: &Log) -> Result<Targets, BadConfig> {
             format!("{error}; use a level such as \"info\" or \"info,vitrine::request=warn\""),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing_subscriber::filter::LevelFilter;
+
+    use super::*;
+
+    #[test]
+    fn finest_level_that_is_wanted_bounds_all_events() {
+        for (level, finest) in [
+            ("warn", LevelFilter::WARN),
+            ("info", LevelFilter::INFO),
+            ("info, vitrine::request=warn", LevelFilter::INFO),
+            ("warn,vitrine=DEBUG", LevelFilter::DEBUG),
+        ] {
+            let log = Log { level: level.to_owned(), ..Log::default() };
+            let subscriber = filtered(fmt::layer(), check(&log).unwrap());
+            assert_eq!(tracing::Subscriber::max_level_hint(&subscriber), Some(finest), "{level}");
+        }
+    }
 }

@@ -7,11 +7,11 @@ use std::{
 
 use super::PIECE;
 
-/// How long an answer waits for a client that takes nothing of it, in milliseconds. In this time a client must take all that is
-/// ready for it, or [`PIECE`] bytes.
-const TIMEOUT: u64 = 30_000;
-/// The same: after so long the server itself ends a connection whose client does not take its answer.
+/// How long the server waits for a client that does not take its answer; then it ends the connection. In this time the client
+/// must take all that is ready for it, or 16 KiB.
 pub const READER_TIMEOUT: Duration = Duration::from_millis(TIMEOUT);
+/// The same in milliseconds of the registry's clock.
+const TIMEOUT: u64 = 30_000;
 /// After so many milliseconds without that, the connection's place is given to a new one that finds no other.
 const STALLED: u64 = 5_000;
 
